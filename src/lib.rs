@@ -1,0 +1,3 @@
+//! forklab.
+pub mod input;
+pub mod workload;

@@ -1,0 +1,3 @@
+//! Uevents.
+pub mod vsprintf;
+pub mod wire;
