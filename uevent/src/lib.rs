@@ -1,3 +1,35 @@
-//! Uevents.
-pub mod vsprintf;
+//! Kobjects, uevent buffers, socket buffers and AF_NETLINK of Linux 2.6.11, and a codec for uevent messages.
+//!
+//! | C file | here |
+//! |---|---|
+//! | `lib/kobject.c` | [`kobject`] |
+//! | `lib/kobject_uevent.c`, with the patch of 11 February 2005 | [`kobject_uevent`] |
+//! | `lib/vsprintf.c` | [`vsprintf`] |
+//! | `fs/sysfs/dir.c` | [`sysfs`], directories as names |
+//! | `net/core/skbuff.c` | [`skbuff`] |
+//! | `net/netlink/af_netlink.c` | [`af_netlink`] |
+//!
+//! [`wire`] stands apart: it parses and emits messages, does no I/O and knows no simulator. A program that only parses
+//! takes this crate with `default-features = false` and gets nothing else. Nothing here knows what a task is.
+
 pub mod wire;
+
+pub mod vsprintf;
+
+#[cfg(feature = "model")]
+pub mod af_netlink;
+#[cfg(feature = "model")]
+mod core;
+#[cfg(feature = "model")]
+pub mod kobject;
+#[cfg(feature = "model")]
+pub mod kobject_uevent;
+#[cfg(feature = "model")]
+pub mod site;
+#[cfg(feature = "model")]
+pub mod skbuff;
+#[cfg(feature = "model")]
+pub mod sysfs;
+
+#[cfg(feature = "model")]
+pub use self::core::{Config, ConfigError, Core};

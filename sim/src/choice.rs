@@ -1,0 +1,197 @@
+//! The one source of choice: [`Machine::choose`](crate::Machine::choose) asks, a [`Chooser`] answers.
+//!
+//! One strategy is one type. Today: [`Calm`], [`Seeded`], [`Replay`]. An explorer of all schedules is
+//! one more type behind the same trait: it needs nothing of the machine but to be asked.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::lane::LaneName;
+
+/// What is being decided.
+#[derive(Clone, Copy, Debug)]
+pub enum Question<'a> {
+    /// Which of these lanes steps next. Entry 0 goes on as the machine would by itself.
+    Lane(&'a [LaneName]),
+    /// Whether the allocation at this site fails: 0 no, 1 yes.
+    Fault(&'static str),
+    /// A branch of the model above, named by it.
+    Branch(&'static str),
+}
+
+/// Answers every question of a run. The answers, in order, are the run.
+pub trait Chooser {
+    /// An answer below `n`; `n` is at least 2, a question with one answer is not asked.
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32;
+
+    /// Told of each step, in order, also of those in which nobody had a choice.
+    fn stepped(&mut self, _lane: LaneName) {}
+
+    /// Why the run no longer is the one that was asked for, if so: a replayed schedule named a lane that could not run.
+    fn objection(&self) -> Option<String> {
+        None
+    }
+}
+
+/// Always 0: the lane that runs goes on, no allocation fails, the others come when it blocks.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Calm;
+
+impl Chooser for Calm {
+    fn choose(&mut self, _question: Question<'_>, _n: u32) -> u32 {
+        0
+    }
+}
+
+/// Uniform draws from ChaCha8, a named generator whose stream is the same on every machine.
+#[derive(Clone, Debug)]
+pub struct Seeded(ChaCha8Rng);
+
+impl Seeded {
+    /// The run with this seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Seeded {
+        Seeded(ChaCha8Rng::seed_from_u64(seed))
+    }
+}
+
+impl Chooser for Seeded {
+    fn choose(&mut self, _question: Question<'_>, n: u32) -> u32 {
+        self.0.random_range(0..n)
+    }
+}
+
+/// Who stepped how often, in order: `p4.c3.p1`. What a replay line carries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Schedule(Vec<(LaneName, u64)>);
+
+impl Schedule {
+    /// One more step of this lane.
+    pub fn push(&mut self, lane: LaneName) {
+        match self.0.last_mut() {
+            Some((last, count)) if *last == lane => *count += 1,
+            _ => self.0.push((lane, 1)),
+        }
+    }
+
+    /// How many times one lane follows another.
+    #[must_use]
+    pub fn switches(&self) -> usize {
+        self.0.len().saturating_sub(1)
+    }
+
+    /// How many steps in all.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.0.iter().map(|(_, count)| count).sum()
+    }
+
+    /// The runs, in order: a lane and how often it stepped.
+    #[must_use]
+    pub fn runs(&self) -> &[(LaneName, u64)] {
+        &self.0
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (lane, count)) in self.0.iter().enumerate() {
+            write!(f, "{}{lane}{count}", if i == 0 { "" } else { "." })?;
+        }
+        Ok(())
+    }
+}
+
+/// A schedule that cannot be read: which part, and what was expected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("part {part} of the schedule: found {found:?}, expected a lane's name and a count, like p4")]
+pub struct ScheduleError {
+    /// 1 for the first part.
+    pub part: usize,
+    /// The part as written.
+    pub found: String,
+}
+
+impl FromStr for Schedule {
+    type Err = ScheduleError;
+
+    fn from_str(text: &str) -> Result<Schedule, ScheduleError> {
+        let run = |(i, part): (usize, &str)| {
+            let digits = part.find(|c: char| c.is_ascii_digit()).unwrap_or(part.len());
+            let (name, count) = part.split_at(digits);
+            match (LaneName::from_text(name), count.parse::<u64>()) {
+                (Some(name), Ok(count)) if count > 0 && !name.is_empty() => Ok((name, count)),
+                _ => Err(ScheduleError { part: i + 1, found: part.into() }),
+            }
+        };
+        if text.is_empty() {
+            return Ok(Schedule::default());
+        }
+        text.split('.').enumerate().map(run).collect::<Result<_, _>>().map(Schedule)
+    }
+}
+
+/// The same run again: the lanes step as the schedule says, then calmly.
+///
+/// Only questions about lanes are answered from the schedule; faults stand beside it in a replay line.
+#[derive(Clone, Debug)]
+pub struct Replay {
+    schedule: Schedule,
+    /// Which run of the schedule, and how many of its steps are done.
+    at: (usize, u64),
+    step: u64,
+    objection: Option<String>,
+}
+
+impl Replay {
+    /// Follows this schedule.
+    #[must_use]
+    pub fn new(schedule: Schedule) -> Replay {
+        Replay { schedule, at: (0, 0), step: 0, objection: None }
+    }
+
+    fn wanted(&self) -> Option<LaneName> {
+        self.schedule.0.get(self.at.0).map(|(lane, _)| *lane)
+    }
+}
+
+impl Chooser for Replay {
+    fn choose(&mut self, question: Question<'_>, _n: u32) -> u32 {
+        let (Question::Lane(lanes), Some(wanted)) = (question, self.wanted()) else { return 0 };
+        match lanes.iter().position(|lane| *lane == wanted) {
+            Some(i) => u32::try_from(i).expect("fewer lanes than 2^32"),
+            None => {
+                self.object(wanted, lanes);
+                0
+            }
+        }
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        self.step += 1;
+        let Some(wanted) = self.wanted() else { return };
+        if lane != wanted {
+            self.object(wanted, &[lane]);
+        }
+        self.at.1 += 1;
+        if self.at.1 == self.schedule.0[self.at.0].1 {
+            self.at = (self.at.0 + 1, 0);
+        }
+    }
+
+    fn objection(&self) -> Option<String> {
+        self.objection.clone()
+    }
+}
+
+impl Replay {
+    /// The first objection is the one that helps: what follows is another run anyway.
+    fn object(&mut self, wanted: LaneName, could: &[LaneName]) {
+        let could = could.iter().map(|lane| lane.as_str()).collect::<Vec<_>>().join(", ");
+        let text = || format!("after step {}: found lane {wanted} next, expected one that can run: {could}", self.step);
+        self.objection.get_or_insert_with(text);
+    }
+}

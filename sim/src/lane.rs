@@ -1,0 +1,421 @@
+//! Lanes: threads of kernel or user execution, the CPUs they run on, and the executor that steps them.
+//!
+//! A lane is one future. The executor is single-threaded and polls exactly one lane at a time; a lane gives way
+//! only at a [`Machine::point`] (somebody may get in), when it sleeps, or when it ends.
+//!
+//! A lane in the kernel keeps its CPU until it sleeps (`preempt = false`), as in a 2.6.11 kernel without
+//! `CONFIG_PREEMPT`; lanes on other CPUs interleave with it at every point. A runnable lane without a CPU
+//! takes an idle one.
+//! DIFFERENCE: there is one run queue for all CPUs, and no time slice: who runs is the chooser's decision, so every
+//! placement that a 2.6.11 balancer could arrive at is among the runs.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use serde::{Serialize, Serializer};
+use slab::Slab;
+
+use crate::choice::Question;
+use crate::machine::Machine;
+use crate::trace::What;
+use crate::violation::Rule;
+
+/// A lane's name: up to 15 ASCII letters or digits, by which schedules and pictures call it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct LaneName {
+    text: [u8; 15],
+    len: u8,
+}
+
+impl LaneName {
+    /// From a text of at most 15 ASCII letters and digits; `None` otherwise.
+    #[must_use]
+    pub fn from_text(name: &str) -> Option<LaneName> {
+        let mut text = [0; 15];
+        if name.len() > text.len() || !name.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return None;
+        }
+        text[..name.len()].copy_from_slice(name.as_bytes());
+        Some(LaneName { text, len: u8::try_from(name.len()).expect("at most 15") })
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.text[..self.len.into()]).expect("made of ASCII")
+    }
+
+    /// Whether this is the name of no lane: of work done before the first step.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+}
+
+impl From<&str> for LaneName {
+    /// # Panics
+    /// If the text is longer than 15 bytes or not alphanumeric: names from outside go through [`LaneName::from_text`].
+    fn from(name: &str) -> LaneName {
+        LaneName::from_text(name).expect("a lane's name is at most 15 ASCII letters or digits")
+    }
+}
+
+impl fmt::Display for LaneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for LaneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+impl Serialize for LaneName {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+/// A lane of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lane(u32);
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Every lane ended, or waits where it may wait for ever.
+    Quiet,
+    /// Some lane waits for what nobody can bring any more; a [`Rule::Deadlock`] violation names it.
+    Deadlock,
+}
+
+type Work = Pin<Box<dyn Future<Output = ()>>>;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Wants a CPU, or has one.
+    Runnable,
+    /// Waits; `spins` keeps its CPU busy, `patient` may last to the end of the run.
+    Waits { on: &'static str, spins: bool, patient: bool },
+    /// Hit a BUG or an oops; its locks and memory stay as they were.
+    Dead,
+}
+
+/// What the machine knows of one lane.
+pub(crate) struct LaneState {
+    pub(crate) name: LaneName,
+    state: State,
+    cpu: Option<u32>,
+    work: Option<Work>,
+    /// `preempt_count()`: spinlocks held and explicit disables.
+    pub(crate) preempt_count: u32,
+    /// Depth of `local_irq_disable()`.
+    pub(crate) irqs_off: u32,
+    /// Names of the locks held, innermost last, and the step in which each was taken.
+    pub(crate) held: Vec<(&'static str, u64)>,
+}
+
+/// All lanes and CPUs of a machine.
+#[derive(Default)]
+pub(crate) struct Lanes {
+    pub(crate) all: Slab<LaneState>,
+    /// Runnable lanes that have no CPU, longest waiting first.
+    queue: VecDeque<Lane>,
+    /// The lane on each CPU.
+    cpus: Vec<Option<Lane>>,
+    /// Scratch of [`Lanes::candidates`], so that asking does not allocate.
+    lanes: Vec<Lane>,
+    names: Vec<LaneName>,
+}
+
+/// What the running lane may do at a point.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stay {
+    /// Keeps its CPU: the others run elsewhere.
+    OnCpu,
+    /// May be displaced by a waiting lane, and goes on by default.
+    Preemptible,
+    /// Asks to be displaced: `yield()`, `schedule()`.
+    Yields,
+}
+
+impl Lanes {
+    pub(crate) fn with_cpus(cpus: u32) -> Lanes {
+        Lanes { cpus: vec![None; cpus as usize], ..Lanes::default() }
+    }
+
+    fn idle_cpu(&self) -> Option<u32> {
+        self.cpus.iter().position(Option::is_none).map(|cpu| u32::try_from(cpu).expect("few CPUs"))
+    }
+
+    fn runs(&self, lane: Lane) -> bool {
+        self.all[lane.0 as usize].state == State::Runnable
+    }
+
+    /// Fills `lanes` with everybody who may step next, whom the calm run takes first.
+    fn candidates(&mut self, current: Option<(Lane, Stay)>) {
+        let mut lanes = std::mem::take(&mut self.lanes);
+        lanes.clear();
+        let me = current.filter(|(lane, _)| self.runs(*lane));
+        if let Some((lane, Stay::OnCpu | Stay::Preemptible)) = me {
+            lanes.push(lane);
+        }
+        lanes
+            .extend(self.cpus.iter().flatten().filter(|lane| self.runs(**lane) && me.is_none_or(|(m, _)| m != **lane)));
+        if self.idle_cpu().is_some() || me.is_some_and(|(_, stay)| stay != Stay::OnCpu) {
+            lanes.extend(&self.queue);
+        }
+        if let Some((lane, Stay::Yields)) = me {
+            lanes.push(lane);
+        }
+        self.names.clear();
+        self.names.extend(lanes.iter().map(|lane| self.all[lane.0 as usize].name));
+        self.lanes = lanes;
+    }
+
+    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`.
+    fn place(&mut self, lane: Lane, displaced: Option<Lane>) {
+        if self.all[lane.0 as usize].cpu.is_some() {
+            return;
+        }
+        let cpu = self.idle_cpu().unwrap_or_else(|| {
+            let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
+            self.queue.push_back(out);
+            self.leave_cpu(out).expect("the displaced lane ran")
+        });
+        self.queue.retain(|queued| *queued != lane);
+        self.cpus[cpu as usize] = Some(lane);
+        self.all[lane.0 as usize].cpu = Some(cpu);
+    }
+
+    fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
+        let cpu = self.all[lane.0 as usize].cpu.take()?;
+        self.cpus[cpu as usize] = None;
+        Some(cpu)
+    }
+}
+
+impl Machine {
+    /// Starts a lane; it takes its first step when it is chosen.
+    pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
+        let name = name.into();
+        let lanes = &mut *self.lanes.borrow_mut();
+        let state = LaneState {
+            name,
+            state: State::Runnable,
+            cpu: None,
+            work: Some(Box::pin(work)),
+            preempt_count: 0,
+            irqs_off: 0,
+            held: Vec::new(),
+        };
+        let lane = Lane(u32::try_from(lanes.all.insert(state)).expect("fewer lanes than 2^32"));
+        lanes.queue.push_back(lane);
+        self.runnable.set(self.runnable.get() + 1);
+        lane
+    }
+
+    /// The lane that runs now, if any.
+    #[must_use]
+    pub fn current(&self) -> Option<Lane> {
+        self.current.get()
+    }
+
+    /// Its name; empty outside of every lane.
+    #[must_use]
+    pub fn lane_name(&self) -> LaneName {
+        self.name.get()
+    }
+
+    /// The CPU of the lane that runs now; 0 outside of every lane.
+    #[must_use]
+    pub fn cpu(&self) -> u32 {
+        self.cpu.get()
+    }
+
+    /// Runs until nobody can step any more, and drops what is left of the lanes.
+    ///
+    /// A lane that waits impatiently at the end is a [`Rule::Deadlock`] violation.
+    pub fn run(&self) -> Ended {
+        let mut context = Context::from_waker(Waker::noop());
+        while let Some(lane) = self.next_lane() {
+            let mut work = self.lanes.borrow_mut().all[lane.0 as usize].work.take().expect("one poll at a time");
+            let polled = work.as_mut().poll(&mut context);
+            let lanes = &mut *self.lanes.borrow_mut();
+            match polled {
+                Poll::Pending => lanes.all[lane.0 as usize].work = Some(work),
+                Poll::Ready(()) => {
+                    self.trace.emit(self, || What::End);
+                    lanes.leave_cpu(lane);
+                    lanes.all.remove(lane.0 as usize);
+                    self.runnable.set(self.runnable.get() - 1);
+                    self.current.set(None);
+                }
+            }
+        }
+        self.current.set(None);
+        self.finish()
+    }
+
+    /// Whose turn it is: the lane that a point decided for, else one of those that can run.
+    fn next_lane(&self) -> Option<Lane> {
+        let lane = match self.next.take() {
+            Some(lane) => lane,
+            None => self.decide(self.current.get().map(|lane| (lane, Stay::OnCpu)))?,
+        };
+        let lanes = &mut *self.lanes.borrow_mut();
+        let state = &lanes.all[lane.0 as usize];
+        self.current.set(Some(lane));
+        self.name.set(state.name);
+        self.cpu.set(state.cpu.expect("a chosen lane is placed"));
+        self.step.set(self.step.get() + 1);
+        self.chooser.borrow_mut().stepped(state.name);
+        Some(lane)
+    }
+
+    /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
+    fn decide(&self, me: Option<(Lane, Stay)>) -> Option<Lane> {
+        let lanes = &mut *self.lanes.borrow_mut();
+        lanes.candidates(me);
+        let n = u32::try_from(lanes.lanes.len()).expect("fewer lanes than 2^32");
+        let pick = match n {
+            0 => return None,
+            1 => 0,
+            _ => self.chooser.borrow_mut().choose(Question::Lane(&lanes.names), n),
+        };
+        let lane = lanes.lanes[pick as usize];
+        lanes.place(lane, me.map(|(lane, _)| lane));
+        Some(lane)
+    }
+
+    fn finish(&self) -> Ended {
+        let lanes = std::mem::take(&mut *self.lanes.borrow_mut());
+        let mut ended = Ended::Quiet;
+        for (_, lane) in &lanes.all {
+            if let State::Waits { on, patient: false, .. } = lane.state {
+                ended = Ended::Deadlock;
+                let held: Vec<_> = lane.held.iter().map(|(lock, step)| format!("{lock} (since step {step})")).collect();
+                let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
+                let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
+                self.report_for(lane.name, Rule::Deadlock, text, None);
+            }
+        }
+        self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
+        drop(lanes);
+        *self.lanes.borrow_mut() = Lanes::with_cpus(self.config().cpus);
+        self.runnable.set(0);
+        self.closing.set(false);
+        ended
+    }
+
+    /// Somebody else may run before what follows. Costs a counter when nobody else could.
+    #[inline]
+    pub async fn point(&self) {
+        if self.runnable.get() > 1 && (self.config().cpus > 1 || self.config().preempt) {
+            let atomic = !self.config().preempt || self.in_atomic();
+            self.give_way(if atomic { Stay::OnCpu } else { Stay::Preemptible }).await;
+        } else {
+            self.step_on();
+        }
+    }
+
+    /// Between two system calls of a task: any waiting lane may take the CPU.
+    pub async fn user_point(&self) {
+        self.give_way(Stay::Preemptible).await;
+    }
+
+    /// Models `kernel/sched.c:yield()`: the others first.
+    ///
+    /// # Violations
+    /// [`Rule::AtomicSleep`] while a spinlock is held or interrupts are off.
+    pub async fn yield_now(&self) {
+        self.might_sleep("kernel/sched.c:yield()");
+        self.give_way(Stay::Yields).await;
+    }
+
+    /// The next step belongs to the same lane.
+    #[inline]
+    fn step_on(&self) {
+        self.step.set(self.step.get() + 1);
+        if self.watched.get() {
+            self.chooser.borrow_mut().stepped(self.name.get());
+        }
+    }
+
+    async fn give_way(&self, stay: Stay) {
+        let Some(me) = self.current.get() else { return };
+        match self.decide(Some((me, stay))) {
+            Some(lane) if lane == me => self.step_on(),
+            next => {
+                self.next.set(next);
+                Pause(false).await;
+            }
+        }
+    }
+
+    /// Waits until [`Machine::wake`]. `spins`: on a spinlock, the CPU stays busy. `patient`: no deadlock if it lasts.
+    pub(crate) async fn wait(&self, on: &'static str, spins: bool, patient: bool) {
+        let lane = self.current.get().expect("only a lane can wait");
+        {
+            let lanes = &mut *self.lanes.borrow_mut();
+            lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient };
+            self.runnable.set(self.runnable.get() - 1);
+            if !spins {
+                lanes.leave_cpu(lane);
+            }
+        }
+        self.trace.emit(self, || What::Wait { on });
+        Pause(false).await;
+    }
+
+    /// Makes a waiting lane runnable; one that does not wait stays as it is.
+    pub(crate) fn wake(&self, lane: Lane) {
+        let lanes = &mut *self.lanes.borrow_mut();
+        let Some(state) = lanes.all.get_mut(lane.0 as usize) else { return };
+        if let State::Waits { spins, .. } = state.state {
+            state.state = State::Runnable;
+            self.runnable.set(self.runnable.get() + 1);
+            if !spins {
+                lanes.queue.push_back(lane);
+            }
+            let name = lanes.all[lane.0 as usize].name;
+            self.trace.emit(self, || What::Wake { lane: name });
+        }
+    }
+
+    /// The lane that runs now died in a BUG or an oops: it keeps its locks and memory, and never runs again.
+    ///
+    /// The future never ends, so that it can stand where the kernel's code would not go on.
+    pub async fn die(&self) -> std::convert::Infallible {
+        let lane = self.current.get().expect("only a lane can die");
+        {
+            let lanes = &mut *self.lanes.borrow_mut();
+            lanes.all[lane.0 as usize].state = State::Dead;
+            lanes.leave_cpu(lane);
+            self.runnable.set(self.runnable.get() - 1);
+        }
+        std::future::pending().await
+    }
+
+    /// Reads what the machine knows of the lane that runs now; `None` outside of every lane.
+    pub(crate) fn here<R>(&self, f: impl FnOnce(&mut LaneState) -> R) -> Option<R> {
+        let lane = self.current.get()?;
+        Some(f(&mut self.lanes.borrow_mut().all[lane.0 as usize]))
+    }
+}
+
+/// Pending once.
+struct Pause(bool);
+
+impl Future for Pause {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

@@ -1,0 +1,166 @@
+//! Spinlocks, read/write locks, semaphores, completions and wait queues.
+//!
+//! A lock protects by convention, as in the kernel: which one must be held stands above each function that needs it.
+//! Taking one is a point; a lane that finds it taken spins (its CPU stays busy) or sleeps, as the lock's kind has it.
+
+use std::cell::{Cell, RefCell};
+
+use crate::lane::Lane;
+use crate::machine::Machine;
+
+/// One way to take a lock.
+#[derive(Debug)]
+pub struct Mode {
+    lock: &'static str,
+    unlock: &'static str,
+    exclusive: bool,
+    /// Turns interrupts off.
+    irq: bool,
+    /// Sleeps where others spin, and may sleep while it is held.
+    sleeps: bool,
+}
+
+macro_rules! modes {
+    ($($name:ident $lock:literal $unlock:literal $exclusive:literal $irq:literal $sleeps:literal;)*) => {
+        impl Mode {
+            $(#[doc = concat!("`", $lock, "()` … `", $unlock, "()`.")]
+            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, irq: $irq, sleeps: $sleeps };)*
+        }
+    };
+}
+
+modes! {
+    SPIN "spin_lock" "spin_unlock" true false false;
+    SPIN_IRQ "spin_lock_irq" "spin_unlock_irq" true true false;
+    READ "read_lock" "read_unlock" false false false;
+    WRITE "write_lock" "write_unlock" true false false;
+    WRITE_IRQ "write_lock_irq" "write_unlock_irq" true true false;
+    DOWN_READ "down_read" "up_read" false false true;
+    DOWN_WRITE "down_write" "up_write" true false true;
+}
+
+/// A lock of any kind; which kind is said when it is taken.
+///
+/// Models `spinlock_t`, `rwlock_t` and `struct rw_semaphore`.
+/// DIFFERENCE: a waiting writer does not keep later readers out; who gets in first is the chooser's decision.
+#[derive(Debug)]
+pub struct Lock {
+    name: &'static str,
+    /// -1: one writer; above 0: that many readers.
+    state: Cell<i32>,
+    waiters: RefCell<Vec<Lane>>,
+}
+
+impl Lock {
+    /// A free lock with the name that the kernel's sources give it.
+    #[must_use]
+    pub const fn new(name: &'static str) -> Lock {
+        Lock { name, state: Cell::new(0), waiters: RefCell::new(Vec::new()) }
+    }
+
+    /// Takes the lock; it is released when the guard is dropped.
+    ///
+    /// # Violations
+    /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) for a semaphore in atomic context.
+    pub async fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
+        if mode.sleeps {
+            m.might_sleep("kernel/rwsem.c:down()");
+        }
+        m.point().await;
+        while self.state.get() < 0 || (mode.exclusive && self.state.get() != 0) {
+            self.waiters.borrow_mut().extend(m.current());
+            m.wait(self.name, !mode.sleeps, false).await;
+        }
+        self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
+        m.here(|lane| {
+            lane.preempt_count += u32::from(!mode.sleeps);
+            lane.irqs_off += u32::from(mode.irq);
+            lane.held.push((self.name, m.step()));
+        });
+        m.call(mode.lock, || vec![("lock", self.name.into())], None);
+        Held { lock: self, m, mode }
+    }
+}
+
+/// A lock that is held. Dropping it is the unlock.
+#[derive(Debug)]
+#[must_use = "a lock is released when its guard is dropped"]
+pub struct Held<'a> {
+    lock: &'a Lock,
+    m: &'a Machine,
+    mode: &'static Mode,
+}
+
+impl std::fmt::Debug for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Machine at step {}", self.step())
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let Held { lock, m, mode } = *self;
+        lock.state.set(if mode.exclusive { 0 } else { lock.state.get() - 1 });
+        m.call(mode.unlock, || vec![("lock", lock.name.into())], None);
+        m.here(|lane| {
+            lane.preempt_count -= u32::from(!mode.sleeps);
+            lane.irqs_off -= u32::from(mode.irq);
+            let at =
+                lane.held.iter().rposition(|(name, _)| *name == lock.name).expect("the lane holds what it releases");
+            lane.held.remove(at);
+        });
+        // All of them: who gets the lock now is decided when they step.
+        for waiter in lock.waiters.borrow_mut().drain(..) {
+            m.wake(waiter);
+        }
+    }
+}
+
+/// Lanes that sleep until somebody wakes them. Models `wait_queue_head_t`.
+#[derive(Debug, Default)]
+pub struct WaitQueue(RefCell<Vec<Lane>>);
+
+impl WaitQueue {
+    /// Models `wait_event()`: sleeps until `condition` holds. `on` names it for people.
+    ///
+    /// `patient`: waiting to the end of the run is no deadlock (a listener that hears nothing more).
+    ///
+    /// # Violations
+    /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) in atomic context.
+    pub async fn wait_event(&self, m: &Machine, on: &'static str, patient: bool, mut condition: impl FnMut() -> bool) {
+        m.might_sleep(on);
+        m.point().await;
+        while !condition() {
+            self.0.borrow_mut().extend(m.current());
+            m.wait(on, false, patient).await;
+        }
+    }
+
+    /// Models `wake_up()`: everybody who sleeps here looks at the condition again.
+    pub fn wake_up(&self, m: &Machine) {
+        for lane in self.0.borrow_mut().drain(..) {
+            m.wake(lane);
+        }
+    }
+}
+
+/// Models `struct completion`.
+#[derive(Debug, Default)]
+pub struct Completion {
+    done: Cell<u32>,
+    wait: WaitQueue,
+}
+
+impl Completion {
+    /// Models `kernel/sched.c:complete()`: one waiter may go on.
+    pub fn complete(&self, m: &Machine) {
+        self.done.set(self.done.get() + 1);
+        self.wait.wake_up(m);
+    }
+
+    /// Models `kernel/sched.c:wait_for_completion()`.
+    pub async fn wait_for_completion(&self, m: &Machine) {
+        self.wait.wait_event(m, "kernel/sched.c:wait_for_completion()", false, || self.done.get() > 0).await;
+        self.done.set(self.done.get() - 1);
+    }
+}

@@ -1,0 +1,199 @@
+//! The machine: configuration, the step counter, and the places where all else hangs together.
+
+use std::cell::{Cell, Ref, RefCell};
+use std::rc::Rc;
+
+use crate::choice::{Chooser, Question};
+use crate::lane::{Lane, LaneName, Lanes};
+use crate::mm::{Buf, Cache, Ledger, Memory};
+use crate::trace::{Trace, What};
+use crate::violation::{Rule, Violation};
+
+/// What kind of machine is simulated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// CPUs that run lanes at the same time, at least 1.
+    pub cpus: u32,
+    /// `CONFIG_PREEMPT`: a lane in the kernel may be displaced wherever it is not atomic.
+    pub preempt: bool,
+    /// `SMP_CACHE_BYTES`, to which socket buffers are rounded; a power of two.
+    pub smp_cache_bytes: u32,
+}
+
+impl Default for Config {
+    /// The machine of the vectors: one CPU, no preemption, 64-byte cache lines.
+    fn default() -> Config {
+        Config { cpus: 1, preempt: false, smp_cache_bytes: 64 }
+    }
+}
+
+/// One simulated machine. Single-threaded; shared by its lanes through an [`Rc`].
+pub struct Machine {
+    config: Config,
+    pub(crate) step: Cell<u64>,
+    pub(crate) current: Cell<Option<Lane>>,
+    pub(crate) name: Cell<LaneName>,
+    pub(crate) cpu: Cell<u32>,
+    /// Decided at a point, taken up by the executor.
+    pub(crate) next: Cell<Option<Lane>>,
+    /// How many lanes want to run, the current one included.
+    pub(crate) runnable: Cell<u32>,
+    /// The chooser wants to hear of every step.
+    pub(crate) watched: Cell<bool>,
+    /// The run is over and its remains are being dropped.
+    pub(crate) closing: Cell<bool>,
+    pub(crate) lanes: RefCell<Lanes>,
+    pub(crate) chooser: RefCell<Box<dyn Chooser>>,
+    /// Counters, the fault injector, and what all caches share.
+    pub mem: Memory,
+    /// The general caches behind `kmalloc()`.
+    pub(crate) kmalloc: Cache<Buf>,
+    /// Who looks at this run.
+    pub trace: Trace,
+    violations: RefCell<Vec<Violation>>,
+}
+
+impl Machine {
+    /// A machine at step 0, whose every choice is answered by `chooser`.
+    ///
+    /// # Panics
+    /// If the configuration has no CPU or a cache line that is no power of two.
+    #[must_use]
+    pub fn new(config: Config, chooser: impl Chooser + 'static) -> Rc<Machine> {
+        assert!(config.cpus > 0, "a machine has a CPU");
+        assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
+        Rc::new(Machine {
+            lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
+            config,
+            step: Cell::new(0),
+            current: Cell::new(None),
+            name: Cell::default(),
+            cpu: Cell::new(0),
+            next: Cell::new(None),
+            runnable: Cell::new(0),
+            watched: Cell::new(false),
+            closing: Cell::new(false),
+            chooser: RefCell::new(Box::new(chooser)),
+            mem: Memory::default(),
+            kmalloc: Cache::default(),
+            trace: Trace::default(),
+            violations: RefCell::default(),
+        })
+    }
+
+    /// What kind of machine this is.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Steps so far; the first step of the first lane is 1.
+    #[must_use]
+    pub fn step(&self) -> u64 {
+        self.step.get()
+    }
+
+    /// Tells the chooser of every single step from now on ([`Chooser::stepped`]), not only of those after a switch.
+    ///
+    /// Needed to replay a schedule and to record one; costs a call a step.
+    pub fn watch_steps(&self) {
+        self.watched.set(true);
+    }
+
+    /// Asks the chooser; `n` answers are possible. A question with one answer is not asked.
+    pub fn choose(&self, question: Question<'_>, n: u32) -> u32 {
+        if n < 2 { 0 } else { self.chooser.borrow_mut().choose(question, n).min(n - 1) }
+    }
+
+    /// What the chooser objects to, see [`Chooser::objection`].
+    #[must_use]
+    pub fn objection(&self) -> Option<String> {
+        self.chooser.borrow().objection()
+    }
+
+    /// Notes a broken rule, in the current step and lane.
+    pub fn report(&self, rule: Rule, text: String, cause: Option<String>) {
+        self.report_for(self.name.get(), rule, text, cause);
+    }
+
+    pub(crate) fn report_for(&self, lane: LaneName, rule: Rule, text: String, cause: Option<String>) {
+        let violation = Violation { rule, step: self.step(), lane, text, cause };
+        self.trace.emit(self, || What::Violation(violation.clone()));
+        self.violations.borrow_mut().push(violation);
+    }
+
+    /// What was found so far, in order.
+    #[must_use]
+    pub fn violations(&self) -> Ref<'_, Vec<Violation>> {
+        self.violations.borrow()
+    }
+
+    /// Whether the lane that runs now must not sleep: `in_atomic() || irqs_disabled()`.
+    #[must_use]
+    pub fn in_atomic(&self) -> bool {
+        self.here(|lane| lane.preempt_count > 0 || lane.irqs_off > 0).unwrap_or(false)
+    }
+
+    /// Models `kernel/sched.c:__might_sleep()`: called by everything that may sleep, whether it then does or not.
+    ///
+    /// `place` is the file and function that may sleep, such as `mm/slab.c:kmem_cache_alloc()`.
+    ///
+    /// # Violations
+    /// [`Rule::AtomicSleep`], worded as the kernel words it, with the locks held as its cause.
+    pub fn might_sleep(&self, place: &str) {
+        let bad = self.here(|lane| {
+            (lane.preempt_count > 0 || lane.irqs_off > 0).then(|| {
+                let held: Vec<_> =
+                    lane.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}")).collect();
+                (lane.preempt_count, lane.irqs_off, held.join(", "))
+            })
+        });
+        if let Some(Some((preempt, irqs, held))) = bad {
+            let text = format!(
+                "Debug: sleeping function called from invalid context at {place}\nin_atomic():{}, irqs_disabled():{}",
+                u32::from(preempt > 0),
+                u32::from(irqs > 0)
+            );
+            self.report(Rule::AtomicSleep, text, (!held.is_empty()).then_some(held));
+        }
+    }
+
+    /// Models `BUG()`: the lane dies where it stands, with its locks and memory. `file` and `func` name the place.
+    pub async fn bug(&self, file: &'static str, func: &'static str) -> std::convert::Infallible {
+        self.trace.emit(self, || What::Bug { file, func });
+        self.report(Rule::Bug, format!("kernel BUG at {file}:{func}()"), None);
+        self.die().await
+    }
+
+    /// Models the end of a lane that followed a NULL pointer in `func`.
+    pub async fn oops(&self, func: &'static str) -> std::convert::Infallible {
+        self.trace.emit(self, || What::Oops { func });
+        let text = format!("Unable to handle kernel NULL pointer dereference in {func}()");
+        self.report(Rule::Oops, text, None);
+        self.die().await
+    }
+
+    /// Models `WARN_ON()`: noted, and the lane goes on.
+    pub fn warn_on(&self, file: &'static str, func: &'static str) {
+        self.trace.emit(self, || What::WarnOn { file, func });
+        self.report(Rule::Warning, format!("Badness in {func} at {file}"), None);
+    }
+
+    /// Models `printk()`.
+    pub fn printk(&self, text: impl FnOnce() -> String) {
+        self.trace.emit(self, || What::Printk { text: text() });
+    }
+
+    /// Reports everything still allocated in these caches and in `kmalloc()` as a [`Rule::Leak`]; returns how many.
+    ///
+    /// Called by whoever knows that nothing should be left.
+    pub fn report_leaks(&self, caches: &[&dyn Ledger]) -> usize {
+        let live = self.live(caches);
+        for entry in &live {
+            let text = format!("leak: {} bytes of {} were never freed", entry.size, entry.site);
+            let cause = format!("allocated by lane {} in step {}", entry.lane, entry.step);
+            self.report(Rule::Leak, text, Some(cause));
+        }
+        live.len()
+    }
+}

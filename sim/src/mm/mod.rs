@@ -1,0 +1,11 @@
+//! Memory that tells: gfp flags, size classes, object caches with a ledger, injected faults.
+
+mod fault;
+mod gfp;
+mod slab;
+
+pub use fault::{Failslab, FaultRule, Faults, Times};
+pub use gfp::Gfp;
+pub use slab::{
+    Buf, Cache, Counters, Handle, Kind, Ledger, LiveEntry, Memory, POISON, POISON_INUSE, Site, Stale, size_class,
+};

@@ -1,0 +1,451 @@
+//! `kmalloc()`, object caches, and the ledger behind them.
+//!
+//! Models `mm/slab.c` (Linux 2.6.11) as far as its callers can tell: what fails, what is reused first, what a stale
+//! pointer finds. DIFFERENCE: no slab pages, colours or per-CPU arrays; a cache never runs out unless a fault is asked for.
+
+use std::cell::{Cell, RefCell};
+
+use ::slab::Slab;
+use serde::Serialize;
+
+use super::{Faults, Gfp};
+use crate::choice::Question;
+use crate::lane::LaneName;
+use crate::machine::Machine;
+use crate::trace::What;
+use crate::violation::Rule;
+
+/// What a freed object is filled with (`POISON_FREE`): a 32-bit field of it reads 0x6b6b6b6b = 1802201963.
+pub const POISON: u8 = 0x6b;
+
+/// What fresh memory is filled with (`POISON_INUSE`).
+pub const POISON_INUSE: u8 = 0x5a;
+
+/// A place in the code that allocates, by the name that faults, tables and vectors use: `alloc_skb.data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Site(pub &'static str);
+
+/// From which allocator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// `kmalloc()`.
+    #[default]
+    Kmalloc,
+    /// `kmem_cache_alloc()`.
+    CacheAlloc,
+    /// `get_zeroed_page()`, `__get_free_pages()`.
+    PageAlloc,
+}
+
+/// The general cache that serves `kmalloc(size)`; `None` beyond the largest, 128 KiB.
+///
+/// Models `include/linux/kmalloc_sizes.h` for 4 KiB pages and 64-byte cache lines.
+#[must_use]
+pub fn size_class(size: u32) -> Option<u32> {
+    match size {
+        129..=192 => Some(192),
+        0..=131_072 => Some(size.next_power_of_two().max(32)),
+        _ => None,
+    }
+}
+
+/// A pointer to an object of a [`Cache`], with the generation in which it was valid.
+pub struct Handle<T> {
+    index: u32,
+    generation: u32,
+    of: std::marker::PhantomData<fn() -> T>,
+}
+
+// Written out: the derives would ask the same of T.
+impl<T> Clone for Handle<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Handle<T> {}
+impl<T> PartialEq for Handle<T> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.index, self.generation) == (other.index, other.generation)
+    }
+}
+impl<T> Eq for Handle<T> {}
+impl<T> std::fmt::Debug for Handle<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "#{}.{}", self.index, self.generation)
+    }
+}
+
+impl<T> Handle<T> {
+    /// A handle that was never valid, to stand where a pointer will be stored later.
+    #[must_use]
+    pub const fn dangling() -> Handle<T> {
+        Handle { index: u32::MAX, generation: u32::MAX, of: std::marker::PhantomData }
+    }
+}
+
+/// The object behind a handle is gone: the access is a use after free, and was reported as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("use after free")]
+pub struct Stale;
+
+struct Object<T> {
+    seq: u64,
+    step: u64,
+    site: &'static str,
+    lane: LaneName,
+    size: u32,
+    generation: u32,
+    value: T,
+}
+
+/// Who freed the last object of a slot.
+#[derive(Clone, Copy, Default)]
+struct Grave {
+    generation: u32,
+    step: u64,
+    lane: LaneName,
+    by: &'static str,
+}
+
+/// One object that is still allocated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveEntry {
+    /// Its number among all allocations of the run.
+    pub seq: u64,
+    /// Where it was allocated.
+    pub site: &'static str,
+    /// Bytes asked for.
+    pub size: u32,
+    /// By which lane.
+    pub lane: LaneName,
+    /// In which step.
+    pub step: u64,
+}
+
+/// Anything that can list what is still allocated in it.
+pub trait Ledger {
+    /// Appends what is still allocated.
+    fn list(&self, out: &mut Vec<LiveEntry>);
+}
+
+/// Totals of a run, for costs: take them before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Allocations that succeeded.
+    pub allocs: u64,
+    /// Allocations that failed.
+    pub failed: u64,
+    /// Bytes asked for by those that succeeded.
+    pub bytes: u64,
+    /// Objects freed.
+    pub frees: u64,
+}
+
+/// What all caches of a machine share: numbers, totals, faults.
+#[derive(Default)]
+pub struct Memory {
+    seq: Cell<u64>,
+    counters: Cell<Counters>,
+    faulty: Cell<bool>,
+    faults: RefCell<Faults>,
+    /// Empty buffers that are ready for reuse, so that a run does not allocate for each message.
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+impl Memory {
+    /// Totals so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.get()
+    }
+
+    /// Changes what fails from now on.
+    pub fn faults<R>(&self, f: impl FnOnce(&mut Faults) -> R) -> R {
+        let faults = &mut self.faults.borrow_mut();
+        let result = f(faults);
+        self.faulty.set(faults.is_active());
+        result
+    }
+}
+
+/// A cache of objects of one type. Models `kmem_cache_t`.
+pub struct Cache<T> {
+    kind: Kind,
+    objects: RefCell<Slab<Object<T>>>,
+    graves: RefCell<Vec<Grave>>,
+}
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Cache::new(Kind::Kmalloc)
+    }
+}
+
+impl<T> Cache<T> {
+    /// An empty cache.
+    #[must_use]
+    pub const fn new(kind: Kind) -> Cache<T> {
+        Cache { kind, objects: RefCell::new(Slab::new()), graves: RefCell::new(Vec::new()) }
+    }
+
+    /// How many objects are allocated.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.objects.borrow().len()
+    }
+
+    /// Whether nothing is allocated.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Allocates an object of `size` bytes, as the kernel counts them, and puts `value` into it. A point.
+    ///
+    /// `None` when a fault was asked for. May sleep with [`Gfp::WAIT`].
+    ///
+    /// # Violations
+    /// [`Rule::AtomicSleep`] when it may sleep and must not.
+    #[inline]
+    pub async fn alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp, value: T) -> Option<Handle<T>> {
+        if gfp.may_wait() {
+            m.might_sleep("mm/slab.c:cache_alloc_debugcheck_before()");
+        }
+        m.point().await;
+        let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
+        let seq = m.mem.seq.get() + 1;
+        m.mem.seq.set(seq);
+        m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
+        let mut counters = m.mem.counters.get();
+        counters.allocs += u64::from(ok);
+        counters.failed += u64::from(!ok);
+        counters.bytes += if ok { size.into() } else { 0 };
+        m.mem.counters.set(counters);
+        ok.then(|| self.insert(m, seq, site.0, size, value))
+    }
+
+    fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: T) -> Handle<T> {
+        let mut objects = self.objects.borrow_mut();
+        let entry = objects.vacant_entry();
+        let index = u32::try_from(entry.key()).expect("fewer objects than 2^32");
+        // A slot that was never freed has no grave yet.
+        let generation = self.graves.borrow().get(index as usize).map_or(0, |grave| grave.generation);
+        entry.insert(Object { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value });
+        Handle { index, generation, of: std::marker::PhantomData }
+    }
+
+    /// Reads or changes the object.
+    ///
+    /// # Errors
+    /// [`Stale`] if it was freed, which is also reported as [`Rule::UseAfterFree`]; `who` says who looked, and at what.
+    #[inline]
+    pub fn with<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
+        match self.objects.borrow_mut().get_mut(handle.index as usize) {
+            Some(object) if object.generation == handle.generation => return Ok(f(&mut object.value)),
+            _ => {}
+        }
+        self.report_stale(m, handle, Rule::UseAfterFree, "use after free", who);
+        Err(Stale)
+    }
+
+    /// Looks at the object if it is still there; asking is no use.
+    pub fn peek<R>(&self, handle: Handle<T>, f: impl FnOnce(&T) -> R) -> Option<R> {
+        let objects = self.objects.borrow();
+        objects
+            .get(handle.index as usize)
+            .filter(|object| object.generation == handle.generation)
+            .map(|object| f(&object.value))
+    }
+
+    /// Frees the object and returns what was in it. `by` is the function that frees.
+    ///
+    /// `None` if it was freed before, which is reported as [`Rule::DoubleFree`].
+    #[inline]
+    pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> Option<T> {
+        let mut objects = self.objects.borrow_mut();
+        match objects.get(handle.index as usize) {
+            Some(object) if object.generation == handle.generation => {}
+            _ => {
+                drop(objects);
+                self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
+                return None;
+            }
+        }
+        let object = objects.remove(handle.index as usize);
+        let mut graves = self.graves.borrow_mut();
+        let grave = Grave { generation: handle.generation.wrapping_add(1), step: m.step(), lane: m.lane_name(), by };
+        if graves.len() <= handle.index as usize {
+            graves.resize(handle.index as usize + 1, Grave::default());
+        }
+        graves[handle.index as usize] = grave;
+        let mut counters = m.mem.counters.get();
+        counters.frees += 1;
+        m.mem.counters.set(counters);
+        m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
+        Some(object.value)
+    }
+
+    #[cold]
+    fn report_stale(&self, m: &Machine, handle: Handle<T>, rule: Rule, what: &str, who: &str) {
+        let graves = self.graves.borrow();
+        let cause = graves.get(handle.index as usize).map(|grave| {
+            let reused = if grave.generation == handle.generation.wrapping_add(1) {
+                ""
+            } else {
+                "; reused and freed again since"
+            };
+            format!("freed by lane {} in step {} ({}){reused}", grave.lane, grave.step, grave.by)
+        });
+        m.report(rule, format!("{what}: {who}"), cause);
+    }
+}
+
+impl<T> Ledger for Cache<T> {
+    fn list(&self, out: &mut Vec<LiveEntry>) {
+        let entry = |object: &Object<T>| LiveEntry {
+            seq: object.seq,
+            site: object.site,
+            size: object.size,
+            lane: object.lane,
+            step: object.step,
+        };
+        out.extend(self.objects.borrow().iter().map(|(_, object)| entry(object)));
+    }
+}
+
+/// The bytes behind a `kmalloc()`.
+///
+/// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
+#[derive(Debug, Default)]
+pub struct Buf {
+    bytes: Vec<u8>,
+    size: u32,
+    site: &'static str,
+    /// Users of the data of a socket buffer (`skb_shared_info.dataref`).
+    pub dataref: u32,
+}
+
+impl Buf {
+    /// What was written, from the start to the last byte ever written.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Writes at an offset, as C does: bytes in between that nobody wrote read as `POISON_INUSE`.
+    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        if self.bytes.len() < end {
+            self.bytes.resize(end, POISON_INUSE);
+        }
+        self.bytes[offset..end].copy_from_slice(bytes);
+    }
+
+    /// The C string at an offset, without its NUL; up to the last byte written if there is none.
+    #[must_use]
+    pub fn c_str(&self, offset: usize) -> &[u8] {
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())]
+    }
+
+    /// How many bytes were asked for.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// How far past the end something was written.
+    #[must_use]
+    pub fn overflow(&self) -> usize {
+        self.bytes.len().saturating_sub(self.size as usize)
+    }
+}
+
+impl Machine {
+    /// Models `kmalloc()`. See [`Cache::alloc`].
+    #[inline]
+    pub async fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
+        let bytes = self.mem.spare.borrow_mut().pop().unwrap_or_default();
+        self.kmalloc.alloc(self, site, size, gfp, Buf { bytes, size, site: site.0, dataref: 1 }).await
+    }
+
+    /// Models `kfree()` of a pointer that is not NULL. `by` is the function that frees.
+    #[inline]
+    pub fn kfree(&self, handle: Handle<Buf>, by: &'static str) {
+        if let Some(mut buf) = self.kmalloc.free(self, handle, by) {
+            buf.bytes.clear();
+            self.mem.spare.borrow_mut().push(buf.bytes);
+        }
+    }
+
+    /// Models `kfree(NULL)`: nothing, but it is seen.
+    pub fn kfree_null(&self, by: &'static str) {
+        self.trace.emit(self, || What::Free { seq: 0, site: None, by });
+    }
+
+    /// Appends to the bytes written so far; see [`Machine::write_at`].
+    #[inline]
+    pub fn write(&self, handle: Handle<Buf>, bytes: &[u8], who: &str) {
+        self.write_with(handle, who, |buf| buf.bytes.extend_from_slice(bytes));
+    }
+
+    /// Writes at an offset of a buffer; `who` is the function that writes.
+    ///
+    /// # Violations
+    /// [`Rule::OutOfBounds`] past the size asked for (the bytes are written all the same), [`Rule::UseAfterFree`].
+    pub fn write_at(&self, handle: Handle<Buf>, offset: usize, bytes: &[u8], who: &str) {
+        self.write_with(handle, who, |buf| buf.put(offset, bytes));
+    }
+
+    #[inline]
+    fn write_with(&self, handle: Handle<Buf>, who: &str, write: impl FnOnce(&mut Buf)) {
+        let over = self.kmalloc.with(self, handle, who, |buf| {
+            let before = buf.overflow();
+            write(buf);
+            (buf.overflow() > before).then_some((buf.overflow(), buf.size, buf.site))
+        });
+        if let Ok(Some((by, size, site))) = over {
+            self.report_overflow(by, size, site, who);
+        }
+    }
+
+    #[cold]
+    fn report_overflow(&self, by: usize, size: u32, site: &str, who: &str) {
+        let class = size_class(size)
+            .map_or("no size class holds so much".into(), |class| format!("its size class holds {class}"));
+        let bytes = if by == 1 { "byte" } else { "bytes" };
+        self.report(
+            Rule::OutOfBounds,
+            format!("{who} wrote {by} {bytes} past the {size} bytes of {site} ({class})"),
+            None,
+        );
+    }
+
+    /// Reads or changes a buffer; see [`Cache::with`].
+    ///
+    /// # Errors
+    /// [`Stale`] if it was freed.
+    #[inline]
+    pub fn buf<R>(&self, handle: Handle<Buf>, who: &str, f: impl FnOnce(&mut Buf) -> R) -> Result<R, Stale> {
+        self.kmalloc.with(self, handle, who, f)
+    }
+
+    /// Everything still allocated in these caches and in `kmalloc()`, oldest first.
+    #[must_use]
+    pub fn live(&self, caches: &[&dyn Ledger]) -> Vec<LiveEntry> {
+        let mut live = Vec::new();
+        self.kmalloc.list(&mut live);
+        caches.iter().for_each(|cache| cache.list(&mut live));
+        live.sort_by_key(|entry| entry.seq);
+        live
+    }
+
+    #[cold]
+    fn should_fail(&self, site: &'static str, size: u32, gfp: Gfp) -> bool {
+        let ask = || self.choose(Question::Fault(site), 2) == 1;
+        let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
+        self.mem.faulty.set(self.mem.faults.borrow().is_active());
+        fails
+    }
+}

@@ -1,0 +1,76 @@
+//! What the lab found: a rule, the step, the cause.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::lane::LaneName;
+
+/// The rules that the machine itself checks, in the order in which a reader would want them reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A lane reads an object only while it holds a reference to it.
+    UseAfterFree,
+    /// An object is freed once.
+    DoubleFree,
+    /// A write stays inside the bytes that were asked for.
+    OutOfBounds,
+    /// What was allocated is freed.
+    Leak,
+    /// Nothing sleeps while a spinlock is held or interrupts are off.
+    AtomicSleep,
+    /// Somebody can always go on.
+    Deadlock,
+    /// `BUG()` is never reached.
+    Bug,
+    /// No NULL pointer is followed.
+    Oops,
+    /// `WARN_ON()` never holds.
+    Warning,
+}
+
+impl Rule {
+    /// The rule in one sentence, for people.
+    #[must_use]
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Rule::UseAfterFree => "a lane reads an object only while it holds a reference to it",
+            Rule::DoubleFree => "an object is freed once",
+            Rule::OutOfBounds => "a write stays inside the bytes that were asked for",
+            Rule::Leak => "what was allocated is freed",
+            Rule::AtomicSleep => "nothing sleeps while a spinlock is held or interrupts are off",
+            Rule::Deadlock => "somebody can always go on",
+            Rule::Bug => "BUG() is never reached",
+            Rule::Oops => "no NULL pointer is followed",
+            Rule::Warning => "WARN_ON() never holds",
+        }
+    }
+}
+
+/// One broken rule: what happened, in which step of which lane, and what earlier step made it possible.
+///
+/// `Display` prints the finding in its first line and the cause, if known, in its second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    /// Which rule.
+    pub rule: Rule,
+    /// The step in which it broke; steps count from 1.
+    pub step: u64,
+    /// The lane that broke it.
+    pub lane: LaneName,
+    /// What happened, in the kernel's wording where the kernel has one.
+    pub text: String,
+    /// The earlier step that is to blame, in words.
+    pub cause: Option<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        if let Some(cause) = &self.cause {
+            write!(f, "\n{cause}")?;
+        }
+        Ok(())
+    }
+}

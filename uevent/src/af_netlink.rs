@@ -1,0 +1,585 @@
+//! Netlink sockets, bound to multicast groups. Models `net/netlink/af_netlink.c` (Linux 2.6.11), in its order.
+//!
+//! What a listener of this path can meet: groups, port ids, the receive buffer and its latch, and the four answers of a
+//! broadcast. DIFFERENCE: no unicast and no dump; a sender is the kernel. See [`netlink_insert`] for the hash table.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use sim::lock::WaitQueue;
+use sim::mm::Buf;
+use sim::{Errno, Gfp, Handle};
+
+use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get, skb_orphan, truesize};
+use crate::{Core, site};
+
+/// `NETLINK_KOBJECT_UEVENT`.
+pub const NETLINK_KOBJECT_UEVENT: usize = 15;
+/// How many netlink protocols there are.
+pub const MAX_LINKS: usize = 32;
+/// The smallest `sk_rcvbuf` that `SO_RCVBUF` gives, in bytes.
+pub const SOCK_MIN_RCVBUF: i32 = 256;
+const SIZEOF_SOCK: u32 = 560;
+const SIZEOF_NETLINK_OPT: u32 = 64;
+
+/// Flags of a receive. Models `include/linux/socket.h`.
+pub mod msg {
+    /// Out-of-band data, which netlink has not.
+    pub const OOB: u32 = 1;
+    /// Leave the message in the queue.
+    pub const PEEK: u32 = 2;
+    /// Do not sleep.
+    pub const DONTWAIT: u32 = 0x40;
+}
+
+/// A pointer to a socket.
+pub type SockRef = Handle<Sock>;
+
+/// `struct sock` with its `struct netlink_opt`.
+#[derive(Debug)]
+pub struct Sock {
+    /// Which socket this is, for traces: 0 is the first one made.
+    pub number: u32,
+    /// The netlink protocol.
+    pub protocol: usize,
+    /// The port id; 0 while unbound, and for the kernel.
+    pub pid: i32,
+    /// The multicast groups, a bit each.
+    pub groups: u32,
+    /// `sk_rcvbuf`, in bytes.
+    pub rcvbuf: i32,
+    /// `sk_rmem_alloc`, in bytes.
+    pub rmem_alloc: Rc<Cell<i32>>,
+    /// `sk_receive_queue`.
+    pub queue: VecDeque<Skb>,
+    /// Bit 0 of the state: something was lost and the queue was not empty at the end of a receive since.
+    pub congested: bool,
+    /// `sk_err`: a positive error number for the next receive.
+    pub err: i32,
+    /// Messages that were not delivered here, by reason. The kernel does not count them.
+    pub lost: Lost,
+    hashed: bool,
+    opt: Option<Handle<Buf>>,
+    wait: Rc<WaitQueue>,
+}
+
+/// Messages that matched a listener and were not delivered to it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lost {
+    /// The receive buffer was full: this one set the latch.
+    pub full: u64,
+    /// The latch was set, whether there was room or not.
+    pub latched: u64,
+    /// No memory for this listener's copy, or for that of a listener visited before it in the same broadcast.
+    pub no_copy: u64,
+}
+
+impl Lost {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.full + self.latched + self.no_copy
+    }
+}
+
+/// One protocol: who is bound, and who listens, most recently joined first.
+#[derive(Default)]
+struct Table {
+    mc_list: VecDeque<SockRef>,
+    pids: BTreeMap<i32, SockRef>,
+    /// The memory of `nl_pid_hash`, which doubles with use.
+    hash: Option<Handle<Buf>>,
+    shift: u32,
+}
+
+/// The static variables of the file.
+pub(crate) struct Netlink {
+    tables: RefCell<Vec<Table>>,
+    /// Broadcasts that walk a list; whoever changes one waits for them (`nl_table_users`).
+    users: Cell<u32>,
+    wait: WaitQueue,
+    rover: Cell<i32>,
+    made: Cell<u32>,
+    /// `uevent_sock` of `lib/kobject_uevent.c`.
+    pub(crate) uevent_sock: Cell<Option<SockRef>>,
+    pub(crate) scratch: Cell<Vec<u8>>,
+}
+
+impl Default for Netlink {
+    fn default() -> Netlink {
+        Netlink {
+            tables: RefCell::new((0..MAX_LINKS).map(|_| Table::default()).collect()),
+            users: Cell::new(0),
+            wait: WaitQueue::default(),
+            rover: Cell::new(-4097),
+            made: Cell::new(0),
+            uevent_sock: Cell::new(None),
+            scratch: Cell::default(),
+        }
+    }
+}
+
+/// Who makes a system call: what netlink asks about the current task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its pid, the first choice for a port id.
+    pub pid: i32,
+    /// Whether it has `CAP_NET_ADMIN`.
+    pub net_admin: bool,
+}
+
+impl Core {
+    /// Reads or changes a socket.
+    ///
+    /// # Panics
+    /// If it was closed: a file descriptor keeps its socket alive.
+    #[inline]
+    pub fn sock<R>(&self, sk: SockRef, f: impl FnOnce(&mut Sock) -> R) -> R {
+        self.socks.with(&self.m, sk, "sock", f).expect("the socket is open")
+    }
+
+    fn table<R>(&self, protocol: usize, f: impl FnOnce(&mut Table) -> R) -> R {
+        f(&mut self.netlink.tables.borrow_mut()[protocol])
+    }
+}
+
+/// Frees what a socket still holds. Models `netlink_sock_destruct()`.
+fn netlink_sock_destruct(core: &Core, sk: SockRef) {
+    while let Some(skb) = core.sock(sk, |s| s.queue.pop_front()) {
+        kfree_skb(core, skb);
+    }
+    if let Some(opt) = core.sock(sk, |s| s.opt.take()) {
+        core.m.kfree(opt, "netlink_sock_destruct");
+    }
+}
+
+fn sk_free(core: &Core, sk: SockRef) {
+    core.socks.free(&core.m, sk, "sk_free");
+}
+
+/// Waits until no broadcast walks a list. Models `netlink_table_grab()`.
+async fn netlink_table_grab(core: &Core) {
+    let users = &core.netlink.users;
+    if users.get() > 0 {
+        core.netlink
+            .wait
+            .wait_event(&core.m, "net/netlink/af_netlink.c:netlink_table_grab()", false, || users.get() == 0)
+            .await;
+    }
+}
+
+fn netlink_lock_table(core: &Core) {
+    core.netlink.users.set(core.netlink.users.get() + 1);
+}
+
+fn netlink_unlock_table(core: &Core) {
+    core.netlink.users.set(core.netlink.users.get() - 1);
+    if core.netlink.users.get() == 0 {
+        core.netlink.wait.wake_up(&core.m);
+    }
+}
+
+/// Doubles the table if more than one socket shares a bucket on average; without memory it stays as it is.
+///
+/// Models `nl_pid_hash_dilute()` and `nl_pid_hash_rehash()`.
+/// DIFFERENCE: the kernel leaves the table alone when the bucket of the new port id happens to be empty.
+async fn nl_pid_hash_dilute(core: &Core, protocol: usize) {
+    let (entries, shift, old) = core.table(protocol, |t| (t.pids.len(), t.shift, t.hash));
+    if entries >> shift <= 1 {
+        return;
+    }
+    let Some(new) = core.m.kmalloc(site::PID_HASH, 16 << shift, Gfp::ATOMIC).await else { return };
+    core.table(protocol, |t| (t.hash, t.shift) = (Some(new), shift + 1));
+    if let Some(old) = old {
+        core.m.kfree(old, "nl_pid_hash_free");
+    }
+}
+
+/// Gives a socket its port id. Models `netlink_insert()`.
+///
+/// # Errors
+/// [`Errno::AddrInUse`]: another socket of this protocol has it.
+pub async fn netlink_insert(core: &Core, sk: SockRef, pid: i32) -> Result<(), Errno> {
+    netlink_table_grab(core).await;
+    let protocol = core.sock(sk, |s| s.protocol);
+    if core.table(protocol, |t| t.pids.contains_key(&pid)) {
+        return Err(Errno::AddrInUse);
+    }
+    nl_pid_hash_dilute(core, protocol).await;
+    core.table(protocol, |t| t.pids.insert(pid, sk));
+    core.sock(sk, |s| (s.pid, s.hashed) = (pid, true));
+    Ok(())
+}
+
+/// Models `netlink_remove()`.
+async fn netlink_remove(core: &Core, sk: SockRef) {
+    netlink_table_grab(core).await;
+    let (protocol, pid, hashed) = core.sock(sk, |s| (s.protocol, s.pid, std::mem::take(&mut s.hashed)));
+    core.table(protocol, |t| {
+        if hashed {
+            t.pids.remove(&pid);
+        }
+        t.mc_list.retain(|other| *other != sk);
+    });
+}
+
+/// Makes a socket of a protocol. Models `netlink_create()`; see [`netlink_kernel_create`] for what it does wrong.
+///
+/// # Errors
+/// [`Errno::NoMem`]: [`site::SOCK`] or [`site::OPT`] failed. In the second case the socket that was made is returned
+/// with the error, freed, as the kernel leaves it in its caller's hands.
+pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Errno, Option<SockRef>)> {
+    let number = core.netlink.made.get();
+    let sock = Sock {
+        number,
+        protocol,
+        pid: 0,
+        groups: 0,
+        rcvbuf: core.config.rmem.0,
+        rmem_alloc: Rc::default(),
+        queue: VecDeque::new(),
+        congested: false,
+        err: 0,
+        lost: Lost::default(),
+        hashed: false,
+        opt: None,
+        wait: Rc::default(),
+    };
+    let sk = core.socks.alloc(&core.m, site::SOCK, SIZEOF_SOCK, Gfp::KERNEL, sock).await.ok_or((Errno::NoMem, None))?;
+    let Some(opt) = core.m.kmalloc(site::OPT, SIZEOF_NETLINK_OPT, Gfp::KERNEL).await else {
+        sk_free(core, sk);
+        return Err((Errno::NoMem, Some(sk)));
+    };
+    core.netlink.made.set(number + 1);
+    core.sock(sk, |s| s.opt = Some(opt));
+    Ok(sk)
+}
+
+/// Closes a socket. Models `netlink_release()`: it leaves the lists, its queue and itself are freed.
+pub async fn netlink_release(core: &Core, sk: SockRef) {
+    // Only the error path of netlink_kernel_create() comes with a socket that is gone already.
+    if core.socks.with(&core.m, sk, "netlink_remove() reads sk", |_| ()).is_err() {
+        return;
+    }
+    netlink_remove(core, sk).await;
+    netlink_sock_destruct(core, sk);
+    sk_free(core, sk);
+}
+
+/// Finds a free port id: the caller's pid, else the next of a counter that never restarts (-4097, -4098, …).
+async fn netlink_autobind(core: &Core, sk: SockRef, caller: Caller) -> Result<(), Errno> {
+    let protocol = core.sock(sk, |s| s.protocol);
+    let mut pid = caller.pid;
+    while core.table(protocol, |t| t.pids.contains_key(&pid)) {
+        pid = core.netlink.rover.replace(core.netlink.rover.get() - 1);
+    }
+    netlink_insert(core, sk, pid).await
+}
+
+/// Gives a socket its port id (0: pick one) and its groups (0: none). Models `netlink_bind()`.
+///
+/// # Errors
+/// - [`Errno::Perm`]: groups without `CAP_NET_ADMIN`.
+/// - [`Errno::Inval`]: bound before, to another port id.
+/// - [`Errno::AddrInUse`]: the port id is taken. The socket stays unbound, and may try again.
+pub async fn netlink_bind(core: &Core, sk: SockRef, caller: Caller, pid: i32, groups: u32) -> Result<(), Errno> {
+    if groups != 0 && !caller.net_admin {
+        return Err(Errno::Perm);
+    }
+    match core.sock(sk, |s| s.pid) {
+        0 if pid == 0 => netlink_autobind(core, sk, caller).await?,
+        0 => netlink_insert(core, sk, pid).await?,
+        bound if bound != pid => return Err(Errno::Inval),
+        _ => {}
+    }
+    netlink_table_grab(core).await;
+    let (protocol, before) = core.sock(sk, |s| (s.protocol, std::mem::replace(&mut s.groups, groups)));
+    core.table(protocol, |t| match (before, groups) {
+        (0, 1..) => t.mc_list.push_front(sk),
+        (1.., 0) => t.mc_list.retain(|other| *other != sk),
+        _ => {}
+    });
+    Ok(())
+}
+
+/// Marks that a listener missed something, once until it has drained its queue. Models `netlink_overrun()`.
+pub fn netlink_overrun(core: &Core, sk: SockRef) {
+    let first = core.sock(sk, |s| !std::mem::replace(&mut s.congested, true));
+    if first {
+        sk_error_report(core, sk, Errno::NoBufs.rc().unsigned_abs().try_into().expect("105"));
+    }
+}
+
+fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
+    let (number, wait) = core.sock(sk, |s| {
+        s.err = err;
+        (s.number, s.wait.clone())
+    });
+    core.m.call("sk_error_report", || vec![("sock", number.into()), ("sk_err", err.into())], None);
+    wait.wake_up(&core.m);
+}
+
+/// Gives back the room that a message does not use, if that is at least half of its charge. Models `netlink_trim()`.
+///
+/// A shared message is cloned first. Without memory it goes on untrimmed, and five times as dear (semantics, item 35).
+/// The charge falls by the unused bytes, the data area by less: it is rounded up.
+pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
+    skb_orphan(core, skb);
+    let (delta, charge, users) = core.skb(skb, |s| (s.tail_room(), s.truesize, s.users));
+    if delta.wrapping_mul(2) < charge {
+        return skb;
+    }
+    let mut skb = skb;
+    if users != 1 {
+        let Ok(copy) = skb_clone(core, skb, gfp).await else { return skb };
+        kfree_skb(core, skb);
+        skb = copy;
+    }
+    if pskb_expand_head(core, skb, 0, -delta.cast_signed(), gfp).await.is_ok() {
+        core.skb(skb, |s| s.truesize -= delta);
+    }
+    skb
+}
+
+/// What happened to one message at one listener.
+enum Delivered {
+    /// Queued; true if the queue is over its limit now.
+    Yes(bool),
+    /// The buffer is full, or the latch is set.
+    No,
+}
+
+/// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
+fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
+    let (full, congested) = core.sock(sk, |s| (s.rmem_alloc.get() > s.rcvbuf, s.congested));
+    if full || congested {
+        core.sock(sk, |s| if congested { s.lost.latched += 1 } else { s.lost.full += 1 });
+        return Delivered::No;
+    }
+    skb_orphan(core, skb);
+    let (rmem, number, wait) = core.sock(sk, |s| (s.rmem_alloc.clone(), s.number, s.wait.clone()));
+    let len = core.skb(skb, |s| {
+        rmem.set(rmem.get() + truesize(s.truesize));
+        s.owner = Some(rmem.clone());
+        s.len
+    });
+    let over = core.sock(sk, |s| {
+        s.queue.push_back(skb);
+        rmem.get() > s.rcvbuf
+    });
+    core.m.call("sk_data_ready", || vec![("sock", number.into()), ("len", len.into())], None);
+    wait.wake_up(&core.m);
+    Delivered::Yes(over)
+}
+
+/// A broadcast on its way round the listeners.
+struct Broadcast {
+    skb: Skb,
+    /// A copy that nobody has taken yet.
+    copy: Option<Skb>,
+    gfp: Gfp,
+    failure: bool,
+    delivered: bool,
+    congested: bool,
+}
+
+/// One listener's turn. Models `do_one_broadcast()`.
+async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
+    if !b.failure && b.copy.is_none() {
+        b.copy = if core.skb(b.skb, |s| s.users) == 1 {
+            Some(skb_get(core, b.skb))
+        } else {
+            skb_clone(core, b.skb, b.gfp).await.ok()
+        };
+        b.failure = b.copy.is_none();
+    }
+    // One failed clone fails for all who come later in this broadcast, full or not (semantics, item 31).
+    let Some(copy) = b.copy else {
+        core.sock(sk, |s| s.lost.no_copy += 1);
+        return netlink_overrun(core, sk);
+    };
+    match netlink_broadcast_deliver(core, sk, copy) {
+        Delivered::Yes(over) => {
+            b.congested |= over;
+            b.delivered = true;
+            b.copy = None;
+        }
+        Delivered::No => netlink_overrun(core, sk),
+    }
+}
+
+/// Sends one message to all listeners of a group, most recently joined first. The message is given away in every case.
+///
+/// Models `net/netlink/af_netlink.c:netlink_broadcast()` (Linux 2.6.11).
+///
+/// The error-free path:
+/// - trims the message ([`netlink_trim`]);
+/// - gives the original to the first listener, a clone ([`site::CLONE_HEAD`]) to each further one;
+/// - yields if a queue went over its limit and `gfp` may sleep: the sender pays for the slow listener.
+///
+/// # Errors
+/// - [`Errno::NoBufs`]: nobody got it, and a clone failed.
+/// - [`Errno::Srch`]: nobody got it, because nobody listens or because every listener is full.
+pub async fn netlink_broadcast(
+    core: &Core,
+    ssk: SockRef,
+    skb: Skb,
+    pid: i32,
+    group: u32,
+    gfp: Gfp,
+) -> Result<(), Errno> {
+    core.m.enter("netlink_broadcast", || {
+        let mut args = core.skb(skb, |s| {
+            let args = [("len", s.len), ("truesize", s.truesize), ("data_area", s.end), ("pid", pid.cast_unsigned())];
+            let mut args: Vec<_> = args.into_iter().map(|(name, n)| (name, n.into())).collect();
+            args.extend([("group", group.into()), ("gfp", gfp.0.into())]);
+            args
+        });
+        args.push(("data", core.message(skb, <[u8]>::into)));
+        args
+    });
+    let skb = netlink_trim(core, skb, gfp).await;
+    netlink_lock_table(core);
+    let protocol = core.sock(ssk, |s| s.protocol);
+    let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false };
+    let mut next = 0;
+    // The list keeps still: whoever wants to change it waits in netlink_table_grab().
+    while let Some(sk) = core.table(protocol, |t| t.mc_list.get(next).copied()) {
+        next += 1;
+        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0) {
+            core.m.point().await;
+            do_one_broadcast(core, sk, &mut b).await;
+        }
+    }
+    netlink_unlock_table(core);
+    if let Some(copy) = b.copy {
+        kfree_skb(core, copy);
+    }
+    kfree_skb(core, skb);
+    if b.delivered && b.congested && gfp.may_wait() {
+        core.m.call("yield", Vec::new, None);
+        core.m.yield_now().await;
+    }
+    let result = match b {
+        Broadcast { delivered: true, .. } => Ok(()),
+        Broadcast { failure: true, .. } => Err(Errno::NoBufs),
+        _ => Err(Errno::Srch),
+    };
+    core.m.leave("netlink_broadcast", Some(sim::errno::Rc::rc(&result)));
+    result
+}
+
+/// Leaves an error for the next receive of every listener of a group. Models `netlink_set_err()`.
+pub fn netlink_set_err(core: &Core, ssk: SockRef, pid: i32, group: u32, code: i32) {
+    let protocol = core.sock(ssk, |s| s.protocol);
+    let listeners = core.table(protocol, |t| t.mc_list.clone());
+    for sk in listeners {
+        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0) {
+            sk_error_report(core, sk, code);
+        }
+    }
+}
+
+/// Sets the receive buffer as `setsockopt(SO_RCVBUF)` does: capped at `rmem_max`, doubled, at least [`SOCK_MIN_RCVBUF`].
+///
+/// Models that case of `net/core/sock.c:sock_setsockopt()`. A negative value counts as huge.
+pub fn so_rcvbuf(core: &Core, sk: SockRef, value: i32) {
+    let max = core.config.rmem.1;
+    let value = value.cast_unsigned().min(max.cast_unsigned()).cast_signed();
+    core.sock(sk, |s| s.rcvbuf = value.saturating_mul(2).max(SOCK_MIN_RCVBUF));
+}
+
+/// What a receive says beside the bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Bytes copied.
+    pub len: usize,
+    /// `MSG_TRUNC`: the message was longer, the rest is gone.
+    pub truncated: bool,
+    /// The sender's port id; 0 is the kernel.
+    pub from_pid: i32,
+    /// The groups in the sender's address: 0, not the group that was sent to (semantics, item 12).
+    pub from_groups: u32,
+}
+
+/// Receives one message: appends at most `room` bytes to `out`. Models `netlink_recvmsg()`.
+///
+/// Sleeps until there is a message or an error, unless `flags` has [`msg::DONTWAIT`]. Whatever it answers, but for
+/// [`msg::OOB`]: if the queue is empty at its end, the latch is released.
+///
+/// # Errors
+/// - [`Errno::OpNotSupp`]: [`msg::OOB`]; nothing else happens.
+/// - the pending error, once, without a message: [`Errno::NoBufs`] after an overrun.
+/// - [`Errno::Again`]: nothing there, and [`msg::DONTWAIT`].
+pub async fn netlink_recvmsg(
+    core: &Core,
+    sk: SockRef,
+    out: &mut Vec<u8>,
+    room: usize,
+    flags: u32,
+) -> Result<Received, Errno> {
+    if flags & msg::OOB != 0 {
+        return Err(Errno::OpNotSupp);
+    }
+    if flags & msg::DONTWAIT == 0 {
+        let wait = core.sock(sk, |s| s.wait.clone());
+        let ready = || core.sock(sk, |s| s.err != 0 || !s.queue.is_empty());
+        wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_recvmsg()", true, ready).await;
+    } else {
+        core.m.point().await;
+    }
+    let result = match core.sock(sk, |s| (std::mem::take(&mut s.err), s.queue.front().copied())) {
+        (0, None) => Err(Errno::Again),
+        (0, Some(skb)) => Ok(take_message(core, sk, skb, out, room, flags)),
+        (err, _) => Err(Errno::from_number(err.unsigned_abs().try_into().unwrap_or(u16::MAX))),
+    };
+    core.sock(sk, |s| s.congested &= !s.queue.is_empty());
+    result
+}
+
+fn take_message(core: &Core, sk: SockRef, skb: Skb, out: &mut Vec<u8>, room: usize, flags: u32) -> Received {
+    let (len, truncated) = core.message(skb, |message| {
+        let len = message.len().min(room);
+        out.extend_from_slice(&message[..len]);
+        (len, len < message.len())
+    });
+    if flags & msg::PEEK == 0 {
+        core.sock(sk, |s| s.queue.pop_front());
+        kfree_skb(core, skb);
+    }
+    Received { len, truncated, from_pid: 0, from_groups: 0 }
+}
+
+/// Makes the kernel's own socket of a protocol, port id 0. Models `netlink_kernel_create()`.
+///
+/// `None` if anything fails.
+///
+/// # Violations
+/// [`sim::Rule::UseAfterFree`]: [`site::OPT`] failed, `netlink_create()` freed the sock and left the socket pointing at
+/// it, and `sock_release()` releases it again (semantics, item 26).
+pub async fn netlink_kernel_create(core: &Core, protocol: usize) -> Option<SockRef> {
+    match netlink_create(core, protocol).await {
+        Ok(sk) => match netlink_insert(core, sk, 0).await {
+            Ok(()) => Some(sk),
+            Err(_) => {
+                netlink_release(core, sk).await;
+                None
+            }
+        },
+        Err((_, stale)) => {
+            if let Some(sk) = stale {
+                netlink_release(core, sk).await;
+            }
+            None
+        }
+    }
+}
+
+/// Makes the hash tables, one bucket each. Models what of `netlink_proto_init()` allocates: a level-1 initcall.
+pub async fn netlink_proto_init(core: &Core) {
+    for protocol in 0..MAX_LINKS {
+        let table = core.m.kmalloc(site::PID_HASH, 8, Gfp::ATOMIC).await;
+        core.table(protocol, |t| t.hash = table);
+    }
+}

@@ -1,0 +1,106 @@
+//! The state that the kernel keeps in static variables of `lib/`, `net/core/` and `net/netlink/`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use sim::mm::{Kind, Ledger, LiveEntry};
+use sim::{Cache, Machine};
+
+use crate::af_netlink::{Netlink, Sock};
+use crate::kobject::{Kobject, Kset, Subsystem};
+use crate::kobject_uevent::ForkOutcomes;
+use crate::skbuff::SkBuff;
+use crate::sysfs::Sysfs;
+
+/// How the kernel was configured, as far as this path depends on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `CONFIG_HOTPLUG`: without it `kobject_hotplug()` is an empty stub.
+    pub hotplug: bool,
+    /// `CONFIG_KOBJECT_UEVENT`: without it `send_uevent()` is an empty stub, and there is no uevent socket.
+    pub kobject_uevent: bool,
+    /// `sizeof(struct sk_buff)` in bytes: 232, more with netfilter and others.
+    pub sizeof_sk_buff: u32,
+    /// `sysctl_rmem_default` and `sysctl_rmem_max`, in bytes.
+    pub rmem: (i32, i32),
+}
+
+impl Default for Config {
+    /// The x86_64 kernel of the vectors.
+    fn default() -> Config {
+        Config { hotplug: true, kobject_uevent: true, sizeof_sk_buff: 232, rmem: (124_928, 124_928) }
+    }
+}
+
+/// A configuration of which no kernel can be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// `fork.c` calls `kobject_fork()`, which then exists nowhere.
+    #[error(
+        "with CONFIG_HOTPLUG and CONFIG_KOBJECT_UEVENT both off the patched kernel does not link: kobject_fork() is missing"
+    )]
+    DoesNotLink,
+}
+
+/// The driver core and the network core of one simulated kernel.
+pub struct Core {
+    /// The machine it runs on.
+    pub m: Rc<Machine>,
+    /// How it was configured.
+    pub config: Config,
+    pub(crate) kobjects: RefCell<Vec<Kobject>>,
+    pub(crate) ksets: RefCell<Vec<Kset>>,
+    pub(crate) subsystems: RefCell<Vec<Rc<Subsystem>>>,
+    /// Directories of sysfs.
+    pub sysfs: Sysfs,
+    /// `hotplug_seqnum`, guarded by `sequence_lock`.
+    pub hotplug_seqnum: Cell<u64>,
+    /// `hotplug_path`, `/sbin/hotplug` by default; empty: no helper.
+    pub hotplug_path: RefCell<Vec<u8>>,
+    /// What `call_usermodehelper()` answers; 0 by default.
+    pub usermodehelper_rc: Cell<i64>,
+    /// How far the fork events came that `kobject_fork()` swallowed the results of. The kernel does not count them.
+    pub fork_outcomes: RefCell<ForkOutcomes>,
+    pub(crate) skbs: Cache<SkBuff>,
+    pub(crate) socks: Cache<Sock>,
+    pub(crate) netlink: Netlink,
+}
+
+impl Core {
+    /// A core before any initcall: no socket, no kobject.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a configuration of which no patched kernel can be built.
+    pub fn new(m: Rc<Machine>, config: Config) -> Result<Core, ConfigError> {
+        if !config.hotplug && !config.kobject_uevent {
+            return Err(ConfigError::DoesNotLink);
+        }
+        Ok(Core {
+            m,
+            config,
+            kobjects: RefCell::default(),
+            ksets: RefCell::default(),
+            subsystems: RefCell::default(),
+            sysfs: Sysfs::default(),
+            hotplug_seqnum: Cell::new(0),
+            hotplug_path: RefCell::new(b"/sbin/hotplug".to_vec()),
+            usermodehelper_rc: Cell::new(0),
+            fork_outcomes: RefCell::default(),
+            skbs: Cache::new(Kind::CacheAlloc),
+            socks: Cache::new(Kind::CacheAlloc),
+            netlink: Netlink::default(),
+        })
+    }
+
+    /// Everything of this layer that is still allocated, oldest first.
+    #[must_use]
+    pub fn live(&self) -> Vec<LiveEntry> {
+        self.m.live(&self.ledgers())
+    }
+
+    /// The object caches of this layer, for a leak check of the whole.
+    #[must_use]
+    pub fn ledgers(&self) -> [&dyn Ledger; 2] {
+        [&self.skbs, &self.socks]
+    }
+}
