@@ -12,24 +12,18 @@ use forklab::workload::{Counts, What, Workload};
 const RECORDINGS: [&str; 2] = ["kernel-build.csv.gz", "shell.csv.gz"];
 
 fn data(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/data")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
 }
 
 fn unpacked(name: &str) -> Vec<u8> {
     let mut text = Vec::new();
     let zipped = fs::read(data(name)).expect("the recording is there");
-    GzDecoder::new(&zipped[..])
-        .read_to_end(&mut text)
-        .expect("it is gzip");
+    GzDecoder::new(&zipped[..]).read_to_end(&mut text).expect("it is gzip");
     text
 }
 
 fn counts(name: &str) -> Counts {
-    Workload::read(&data(name))
-        .expect("the recording is sound")
-        .counts()
+    Workload::read(&data(name)).expect("the recording is sound").counts()
 }
 
 fn parse(text: &str) -> Workload {
@@ -74,9 +68,7 @@ fn a_recording_is_written_byte_for_byte_as_it_was_read() {
         let text = unpacked(name);
         let workload = Workload::parse(name, &text[..]).expect("the recording is sound");
         let mut written = Vec::new();
-        workload
-            .write(&mut written)
-            .expect("a Vec takes everything");
+        workload.write(&mut written).expect("a Vec takes everything");
         assert!(written == text, "{name} differs");
     }
 }
@@ -123,12 +115,7 @@ fn a_record_knows_its_line_among_comments_and_empty_lines() {
     let workload = parse("# one\n\nfork,0,5,1,1,9,9\r\n# four\nexit,0,6,9,9,256,17");
     let lines: Vec<u64> = workload.records.iter().map(|record| record.line).collect();
     assert_eq!(lines, [3, 5]);
-    let exit = What::Exit {
-        pid: 9,
-        tgid: 9,
-        exit_code: 256,
-        exit_signal: 17,
-    };
+    let exit = What::Exit { pid: 9, tgid: 9, exit_code: 256, exit_signal: 17 };
     assert_eq!(workload.records[1].what, exit);
 }
 
@@ -144,18 +131,15 @@ fn two_cpus_may_overtake_each_other_as_the_recordings_show() {
 
 #[test]
 fn survivors_and_outsiders_are_told_apart_even_if_a_pid_is_used_twice() {
-    let counts = parse(
-        "fork,0,0,10,10,20,20\nexit,0,1,10,10,0,17\nfork,0,2,20,20,10,10\nfork,0,3,30,30,40,40\n",
-    )
-    .counts();
+    let counts =
+        parse("fork,0,0,10,10,20,20\nexit,0,1,10,10,0,17\nfork,0,2,20,20,10,10\nfork,0,3,30,30,40,40\n").counts();
     assert_eq!(counts.outsiders, set(&[10, 30]));
     assert_eq!(counts.survivors, set(&[10, 20, 40]));
 }
 
 #[test]
 fn a_forking_thread_from_outside_brings_its_leader_along() {
-    let counts =
-        parse("fork,0,0,11,10,20,20\nexit,0,1,10,10,0,17\nexit,0,2,11,10,0,4294967295\n").counts();
+    let counts = parse("fork,0,0,11,10,20,20\nexit,0,1,10,10,0,17\nexit,0,2,11,10,0,4294967295\n").counts();
     assert_eq!(counts.outsiders, set(&[10, 11]));
     assert_eq!(counts.survivors, set(&[20]));
 }
@@ -169,8 +153,7 @@ fn a_group_lives_on_when_its_leader_exits_before_its_last_thread() {
 
 #[test]
 fn an_exec_by_a_thread_takes_over_the_pid_of_its_leader() {
-    let text =
-        "fork,0,0,1,1,9,9\nfork,0,1,1,1,10,9\nexit,0,2,9,9,0,17\nexec,0,3,9,9\nexit,0,4,9,9,0,17\n";
+    let text = "fork,0,0,1,1,9,9\nfork,0,1,1,1,10,9\nexit,0,2,9,9,0,17\nexec,0,3,9,9\nexit,0,4,9,9,0,17\n";
     assert_eq!(parse(text).counts().survivors, set(&[]));
 }
 

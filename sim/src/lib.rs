@@ -37,7 +37,7 @@
 //! });
 //! m.run();
 //! assert_eq!(m.violations()[0].to_string().lines().next(), Some(
-//!     "out of bounds: strcpy wrote 1 byte past the 10 bytes of example.note (its size class holds 32)"));
+//!     "strcpy wrote 1 byte past the 10 bytes of example.note (its size class holds 32)"));
 //! ```
 
 pub mod choice;

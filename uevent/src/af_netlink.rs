@@ -436,7 +436,7 @@ pub async fn netlink_broadcast(
             args.extend([("group", group.into()), ("gfp", gfp.0.into())]);
             args
         });
-        args.push(("data", core.message(skb, <[u8]>::into)));
+        args.push(("data", core.message(skb, |bytes| bytes.into())));
         args
     });
     let skb = netlink_trim(core, skb, gfp).await;

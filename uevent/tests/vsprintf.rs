@@ -140,6 +140,8 @@ fn qualifiers_choose_how_many_bits_are_looked_at() {
 fn a_star_takes_an_argument_and_a_negative_width_means_left() {
     assert_eq!(format("%*d|%-*d|", &[4, 7, 4, 7].map(Arg::Int)), "   7|7   |");
     assert_eq!(format("%*d|%.*s|", &[Arg::Int(-4), Arg::Int(7), Arg::Int(-1), Arg::Str(b"abc")]), "7   ||");
+    let least = [Arg::Int(i32::MIN.into()), Arg::Int(7)];
+    assert_eq!(format("%*d|", &least), "7|", "its negative is itself");
 }
 
 #[test]
