@@ -33,11 +33,7 @@ pub struct InputError {
 
 impl InputError {
     /// A mistake of the file as a whole; [`at`](Self::at) and [`at_offset`](Self::at_offset) say where in it.
-    pub fn new(
-        file: impl Into<String>,
-        found: impl AsRef<str>,
-        expected: impl Into<String>,
-    ) -> Self {
+    pub fn new(file: impl Into<String>, found: impl AsRef<str>, expected: impl Into<String>) -> Self {
         Self {
             file: file.into(),
             line: None,
@@ -59,10 +55,7 @@ impl InputError {
     pub fn at_offset(self, text: &str, offset: usize) -> Self {
         let before = &text[..text.floor_char_boundary(offset)];
         let line = before.split('\n').count() as u64;
-        let column = before
-            .rsplit('\n')
-            .next()
-            .map_or(0, |line| line.chars().count());
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count());
         self.at(line, column as u64 + 1)
     }
 
@@ -90,19 +83,12 @@ impl InputError {
     /// A mistake that the TOML parser or serde found in `text`.
     ///
     /// Their sentence `..., expected ...` makes our two halves; `default` is expected where it says nothing of that.
-    pub fn toml(
-        file: impl Into<String>,
-        text: &str,
-        error: &toml::de::Error,
-        default: &str,
-    ) -> Self {
+    pub fn toml(file: impl Into<String>, text: &str, error: &toml::de::Error, default: &str) -> Self {
         let message = error.message();
         let (found, expected) = match message.split_once(", expected ") {
             Some(halves) => halves,
             None if message.starts_with("missing field ") => (message, "it to be given"),
-            None => message
-                .strip_prefix("wanted ")
-                .map_or((message, default), |wanted| ("another value", wanted)),
+            None => message.strip_prefix("wanted ").map_or((message, default), |wanted| ("another value", wanted)),
         };
         let offset = error.span().map_or(0, |span| span.start);
         Self::new(file, plain(found), plain(expected)).at_offset(text, offset)

@@ -214,10 +214,7 @@ pub struct Listener {
     #[serde(deserialize_with = "within::<1, { u32::MAX as i64 }, _, _>")]
     pub groups: u32,
     /// `sk_rcvbuf` in bytes, as it is.
-    #[serde(
-        default = "default_rcvbuf",
-        deserialize_with = "within::<0, { i32::MAX as i64 }, _, _>"
-    )]
+    #[serde(default = "default_rcvbuf", deserialize_with = "within::<0, { i32::MAX as i64 }, _, _>")]
     pub rcvbuf: u32,
     /// When it reads.
     #[serde(default)]
@@ -324,14 +321,9 @@ impl ScenarioFile {
             .and_then(|opened| opened.take(LONGEST_FILE + 1).read_to_end(&mut bytes))
             .map_err(|error| InputError::io(&file, &error, A_SCENARIO))?;
         if bytes.len() as u64 > LONGEST_FILE {
-            return Err(InputError::new(
-                file,
-                format!("more than {LONGEST_FILE} bytes"),
-                A_SCENARIO,
-            ));
+            return Err(InputError::new(file, format!("more than {LONGEST_FILE} bytes"), A_SCENARIO));
         }
-        let text =
-            str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
+        let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
         Self::parse(&file, text, known)
     }
 
@@ -340,25 +332,17 @@ impl ScenarioFile {
     /// # Errors
     /// Those of [`read`](Self::read).
     pub fn parse(file: &str, text: &str, known: &Known<'_>) -> Result<Self, InputError> {
-        let scenario: Self = toml::from_str(text)
-            .map_err(|error| InputError::toml(file, text, &error, A_SCENARIO))?;
-        scenario.check(known).map_err(|wrong| {
-            InputError::new(file, wrong.found, wrong.expected).at_toml(text, &wrong.place)
-        })?;
+        let scenario: Self = toml::from_str(text).map_err(|error| InputError::toml(file, text, &error, A_SCENARIO))?;
+        scenario
+            .check(known)
+            .map_err(|wrong| InputError::new(file, wrong.found, wrong.expected).at_toml(text, &wrong.place))?;
         Ok(scenario)
     }
 
     /// The tasks that start at boot, as children of init: those that no task forks.
     pub fn boots(&self) -> impl Iterator<Item = &Task> {
-        let forked: BTreeSet<&str> = self
-            .tasks
-            .iter()
-            .flat_map(Task::forks)
-            .map(|(_, program, _)| program)
-            .collect();
-        self.tasks
-            .iter()
-            .filter(move |task| !forked.contains(task.name.as_str()))
+        let forked: BTreeSet<&str> = self.tasks.iter().flat_map(Task::forks).map(|(_, program, _)| program).collect();
+        self.tasks.iter().filter(move |task| !forked.contains(task.name.as_str()))
     }
 
     /// The task or program of that name.
@@ -368,31 +352,18 @@ impl ScenarioFile {
 
     /// What single values cannot tell.
     fn check(&self, known: &Known<'_>) -> Result<(), Wrong> {
-        let Machine {
-            pid_max, last_pid, ..
-        } = self.machine;
+        let Machine { pid_max, last_pid, .. } = self.machine;
         if last_pid >= pid_max {
             let expected = format!("less than pid_max, which is {pid_max}");
-            return Err(Wrong::new(
-                "machine.last_pid",
-                last_pid.to_string(),
-                expected,
-            ));
+            return Err(Wrong::new("machine.last_pid", last_pid.to_string(), expected));
         }
         one_of("design.hook", &self.design.hook, known.hooks)?;
         for (i, fault) in self.faults.iter().enumerate() {
-            fault
-                .site
-                .iter()
-                .try_for_each(|site| one_of(&format!("faults.{i}.site"), site, known.sites))?;
+            fault.site.iter().try_for_each(|site| one_of(&format!("faults.{i}.site"), site, known.sites))?;
         }
         if !(1..=MOST_PROGRAMS).contains(&self.tasks.len()) {
             let expected = format!("1 to {MOST_PROGRAMS}");
-            return Err(Wrong::new(
-                "tasks",
-                format!("{} tasks", self.tasks.len()),
-                expected,
-            ));
+            return Err(Wrong::new("tasks", format!("{} tasks", self.tasks.len()), expected));
         }
         self.check_names()?;
         self.check_actions()?;
@@ -403,19 +374,13 @@ impl ScenarioFile {
     fn check_names(&self) -> Result<(), Wrong> {
         let listeners = self.listeners.iter().map(|listener| &listener.name);
         let tasks = self.tasks.iter().map(|task| &task.name);
-        let listeners = listeners
-            .enumerate()
-            .map(|(i, name)| ("listeners", i, name));
+        let listeners = listeners.enumerate().map(|(i, name)| ("listeners", i, name));
         let tasks = tasks.enumerate().map(|(i, name)| ("tasks", i, name));
         let mut seen = BTreeSet::new();
         for (kind, i, name) in listeners.chain(tasks) {
             if !seen.insert(name) {
                 let expected = "a name that no other listener or task has";
-                return Err(Wrong::new(
-                    format!("{kind}.{i}.name"),
-                    quoted(name),
-                    expected,
-                ));
+                return Err(Wrong::new(format!("{kind}.{i}.name"), quoted(name), expected));
             }
         }
         Ok(())
@@ -427,17 +392,11 @@ impl ScenarioFile {
             for (j, action) in task.does.iter().enumerate() {
                 let place = format!("tasks.{i}.does.{j}");
                 match action {
-                    Action::Fork { program: name, .. }
-                    | Action::Wait(Some(name))
-                    | Action::Cont(name) => {
+                    Action::Fork { program: name, .. } | Action::Wait(Some(name)) | Action::Cont(name) => {
                         one_of(&place, name, &names)?;
                     }
                     Action::Exit(_) if j + 1 < task.does.len() => {
-                        return Err(Wrong::new(
-                            place,
-                            "an exit with actions behind it",
-                            "exit to be the last action",
-                        ));
+                        return Err(Wrong::new(place, "an exit with actions behind it", "exit to be the last action"));
                     }
                     Action::Exit(_) | Action::Exec | Action::Wait(None) => {}
                 }
@@ -457,12 +416,7 @@ impl ScenarioFile {
     }
 
     /// How many tasks one run of program `i` makes, itself included; `path` holds the programs that led here.
-    fn size<'a>(
-        &'a self,
-        i: usize,
-        path: &mut Vec<&'a str>,
-        sizes: &mut BTreeMap<&'a str, u64>,
-    ) -> Result<u64, Wrong> {
+    fn size<'a>(&'a self, i: usize, path: &mut Vec<&'a str>, sizes: &mut BTreeMap<&'a str, u64>) -> Result<u64, Wrong> {
         let name = self.tasks[i].name.as_str();
         if let Some(&size) = sizes.get(name) {
             return Ok(size);
@@ -489,13 +443,10 @@ impl ScenarioFile {
 impl Task {
     /// Which of its actions fork, what, and how often.
     fn forks(&self) -> impl Iterator<Item = (usize, &str, u32)> {
-        self.does
-            .iter()
-            .enumerate()
-            .filter_map(|(j, action)| match action {
-                Action::Fork { program, times, .. } => Some((j, program.as_str(), *times)),
-                _ => None,
-            })
+        self.does.iter().enumerate().filter_map(|(j, action)| match action {
+            Action::Fork { program, times, .. } => Some((j, program.as_str(), *times)),
+            _ => None,
+        })
     }
 }
 
@@ -516,41 +467,25 @@ impl Default for Machine {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            hotplug: true,
-            kobject_uevent: true,
-        }
+        Self { hotplug: true, kobject_uevent: true }
     }
 }
 
 impl Default for Design {
     fn default() -> Self {
-        Self {
-            hook: "end".to_owned(),
-        }
+        Self { hook: "end".to_owned() }
     }
 }
 
 impl Default for Fault {
     fn default() -> Self {
-        Self {
-            site: None,
-            nth: 1,
-            times: Times::Count(1),
-        }
+        Self { site: None, nth: 1, times: Times::Count(1) }
     }
 }
 
 impl Default for Failslab {
     fn default() -> Self {
-        Self {
-            probability: 0,
-            interval: 1,
-            times: 1,
-            space: 0,
-            ignore_gfp_wait: true,
-            seed: 0,
-        }
+        Self { probability: 0, interval: 1, times: 1, space: 0, ignore_gfp_wait: true, seed: 0 }
     }
 }
 
@@ -567,16 +502,8 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn new(
-        place: impl Into<String>,
-        found: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self {
-            place: place.into(),
-            found: found.into(),
-            expected: expected.into(),
-        }
+    fn new(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
+        Self { place: place.into(), found: found.into(), expected: expected.into() }
     }
 }
 
@@ -592,11 +519,7 @@ fn one_of(place: &str, found: &str, known: &[&str]) -> Result<(), Wrong> {
     if known.contains(&found) {
         return Ok(());
     }
-    Err(Wrong::new(
-        place,
-        quoted(found),
-        format!("one of {}", known.join(", ")),
-    ))
+    Err(Wrong::new(place, quoted(found), format!("one of {}", known.join(", "))))
 }
 
 /// A number of a range, which the error message shows.
@@ -623,39 +546,27 @@ where
     D: Deserializer<'de>,
 {
     let number = deserializer.deserialize_i64(Within(MIN, MAX))?;
-    T::try_from(number)
-        .map_err(|_| de::Error::invalid_value(Unexpected::Signed(number), &Within(MIN, MAX)))
+    T::try_from(number).map_err(|_| de::Error::invalid_value(Unexpected::Signed(number), &Within(MIN, MAX)))
 }
 
 fn cache_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
     match within::<32, 128, u32, _>(deserializer)? {
         bytes @ (32 | 64 | 128) => Ok(bytes),
-        bytes => Err(de::Error::invalid_value(
-            Unexpected::Unsigned(bytes.into()),
-            &"32, 64 or 128",
-        )),
+        bytes => Err(de::Error::invalid_value(Unexpected::Unsigned(bytes.into()), &"32, 64 or 128")),
     }
 }
 
 /// The name of a lane: letters only, as a number behind it counts steps in a replay line.
 fn lane_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    spelled(deserializer, "a name of lower-case letters", |c| {
-        c.is_ascii_lowercase()
-    })
+    spelled(deserializer, "a name of lower-case letters", |c| c.is_ascii_lowercase())
 }
 
 fn scenario_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
     let expected = "a name of lower-case letters, digits and hyphens";
-    spelled(deserializer, expected, |c| {
-        c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'
-    })
+    spelled(deserializer, expected, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
 }
 
-fn spelled<'de, D: Deserializer<'de>>(
-    d: D,
-    expected: &str,
-    legal: fn(char) -> bool,
-) -> Result<String, D::Error> {
+fn spelled<'de, D: Deserializer<'de>>(d: D, expected: &str, legal: fn(char) -> bool) -> Result<String, D::Error> {
     let name = String::deserialize(d)?;
     if name.is_empty() || !name.chars().all(legal) {
         return Err(de::Error::invalid_value(Unexpected::Str(&name), &expected));
@@ -717,17 +628,12 @@ impl FromStr for Action {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words[..] {
             ["fork", name, ref times @ ..] => forking(name, flag_bits("SIGCHLD")?, times),
-            ["vfork", name, ref times @ ..] => {
-                forking(name, flag_bits("CLONE_VFORK|CLONE_VM|SIGCHLD")?, times)
-            }
+            ["vfork", name, ref times @ ..] => forking(name, flag_bits("CLONE_VFORK|CLONE_VM|SIGCHLD")?, times),
             ["clone", name, flags, ref times @ ..] => forking(name, flag_bits(flags)?, times),
             ["exec"] => Ok(Self::Exec),
             ["exit", code] => match code.parse() {
                 Ok(code) => Ok(Self::Exit(code)),
-                Err(_) => Err(format!(
-                    "{}, expected an exit code from 0 to 255",
-                    quoted(code)
-                )),
+                Err(_) => Err(format!("{}, expected an exit code from 0 to 255", quoted(code))),
             },
             ["wait"] => Ok(Self::Wait(None)),
             ["wait", name] => Ok(Self::Wait(Some(name.to_owned()))),
@@ -744,18 +650,11 @@ impl FromStr for Action {
 fn forking(program: &str, flags: u64, times: &[&str]) -> Result<Action, String> {
     let times = match *times {
         [] => Some(1),
-        [times] => times
-            .strip_prefix('x')
-            .and_then(|n| n.parse().ok())
-            .filter(|n| (1..=65_536).contains(n)),
+        [times] => times.strip_prefix('x').and_then(|n| n.parse().ok()).filter(|n| (1..=65_536).contains(n)),
         _ => None,
     }
     .ok_or_else(|| format!("{}, expected x1 to x65536", quoted(&times.join(" "))))?;
-    Ok(Action::Fork {
-        program: program.to_owned(),
-        flags,
-        times,
-    })
+    Ok(Action::Fork { program: program.to_owned(), flags, times })
 }
 
 fn flag_bits(flags: &str) -> Result<u64, String> {
@@ -763,11 +662,7 @@ fn flag_bits(flags: &str) -> Result<u64, String> {
         let flag = CLONE_FLAGS.iter().find(|(known, _)| *known == name);
         flag.map(|(_, bit)| bits | bit).ok_or_else(|| {
             let names: Vec<&str> = CLONE_FLAGS.iter().map(|(known, _)| *known).collect();
-            format!(
-                "flag {}, expected one of {}",
-                quoted(name),
-                names.join(", ")
-            )
+            format!("flag {}, expected one of {}", quoted(name), names.join(", "))
         })
     })
 }

@@ -59,21 +59,11 @@ pub struct Record {
 #[expect(missing_docs, reason = "the fields are the columns, by their names")]
 pub enum What {
     /// A task was made; a thread if `child_pid` differs from `child_tgid`.
-    Fork {
-        parent_pid: i32,
-        parent_tgid: i32,
-        child_pid: i32,
-        child_tgid: i32,
-    },
+    Fork { parent_pid: i32, parent_tgid: i32, child_pid: i32, child_tgid: i32 },
     /// A process replaced its program.
     Exec { pid: i32, tgid: i32 },
     /// A task ended. The code is the status of `wait`; the signal is `u32::MAX`, the kernel's -1, for a thread.
-    Exit {
-        pid: i32,
-        tgid: i32,
-        exit_code: u32,
-        exit_signal: u32,
-    },
+    Exit { pid: i32, tgid: i32, exit_code: u32, exit_signal: u32 },
 }
 
 /// What a recording holds, see [`Workload::counts`].
@@ -116,14 +106,7 @@ impl Workload {
     pub fn read_with_progress(path: &Path, progress: impl FnMut(u64)) -> Result<Self, InputError> {
         let name = path.display().to_string();
         let file = File::open(path).map_err(|error| InputError::io(&name, &error, A_RECORDING))?;
-        Self::parse(
-            &name,
-            Counted {
-                inner: file,
-                bytes: 0,
-                progress,
-            },
-        )
+        Self::parse(&name, Counted { inner: file, bytes: 0, progress })
     }
 
     /// Reads and checks a recording from any reader; `file` is its name in errors. Holds no more than one line of text.
@@ -139,8 +122,7 @@ impl Workload {
                 continue;
             }
             let wrong = |wrong: fields::Wrong| {
-                InputError::new(file, wrong.found, wrong.expected)
-                    .at(line, fields::column(text, wrong.field))
+                InputError::new(file, wrong.found, wrong.expected).at(line, fields::column(text, wrong.field))
             };
             let record = fields::record(line, text).map_err(wrong)?;
             family.apply(&record).map_err(wrong)?;
@@ -149,10 +131,7 @@ impl Workload {
         if records.is_empty() {
             return Err(InputError::new(file, "no events", A_RECORDING));
         }
-        Ok(Self {
-            file: file.to_owned(),
-            records,
-        })
+        Ok(Self { file: file.to_owned(), records })
     }
 
     /// Writes the recording as CSV: [`HEADER`](Self::HEADER), then one line an event. Other comments are not kept.
@@ -161,9 +140,7 @@ impl Workload {
     /// Those of the writer.
     pub fn write(&self, mut out: impl Write) -> io::Result<()> {
         writeln!(out, "{}", Self::HEADER)?;
-        self.records
-            .iter()
-            .try_for_each(|record| writeln!(out, "{record}"))
+        self.records.iter().try_for_each(|record| writeln!(out, "{record}"))
     }
 
     /// Writes the recording to a file, through gzip if its name ends in `.gz`. The same events make the same bytes.
@@ -182,13 +159,7 @@ impl Workload {
             }
             file.flush()
         };
-        save().map_err(|error| {
-            InputError::io(
-                path.display().to_string(),
-                &error,
-                "a file that can be written",
-            )
-        })
+        save().map_err(|error| InputError::io(path.display().to_string(), &error, "a file that can be written"))
     }
 
     /// Counts the events, and tells who was alive before the first and after the last.
@@ -199,12 +170,7 @@ impl Workload {
             threads: 0,
             exits: 0,
             execs: 0,
-            cpus: self
-                .records
-                .iter()
-                .map(|r| r.cpu)
-                .collect::<BTreeSet<_>>()
-                .len(),
+            cpus: self.records.iter().map(|r| r.cpu).collect::<BTreeSet<_>>().len(),
             survivors: BTreeSet::new(),
             outsiders: BTreeSet::new(),
         };
@@ -212,11 +178,7 @@ impl Workload {
             // A workload that was put together by hand may be wrong; an impossible event still counts.
             let _ = family.apply(record);
             match record.what {
-                What::Fork {
-                    child_pid,
-                    child_tgid,
-                    ..
-                } => {
+                What::Fork { child_pid, child_tgid, .. } => {
                     counts.forks += 1;
                     counts.threads += usize::from(child_pid != child_tgid);
                 }
@@ -233,24 +195,11 @@ impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cpu, ns, .. } = self;
         match self.what {
-            What::Fork {
-                parent_pid,
-                parent_tgid,
-                child_pid,
-                child_tgid,
-            } => {
-                write!(
-                    f,
-                    "fork,{cpu},{ns},{parent_pid},{parent_tgid},{child_pid},{child_tgid}"
-                )
+            What::Fork { parent_pid, parent_tgid, child_pid, child_tgid } => {
+                write!(f, "fork,{cpu},{ns},{parent_pid},{parent_tgid},{child_pid},{child_tgid}")
             }
             What::Exec { pid, tgid } => write!(f, "exec,{cpu},{ns},{pid},{tgid}"),
-            What::Exit {
-                pid,
-                tgid,
-                exit_code,
-                exit_signal,
-            } => {
+            What::Exit { pid, tgid, exit_code, exit_signal } => {
                 write!(f, "exit,{cpu},{ns},{pid},{tgid},{exit_code},{exit_signal}")
             }
         }

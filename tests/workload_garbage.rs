@@ -57,11 +57,11 @@ proptest! {
 
     #[test]
     fn an_error_points_into_the_text(text in prop_oneof![nearly_a_recording(), "[ -~\n]{0,80}"]) {
-        if let Err(error) = Workload::parse("t", text.as_bytes()) {
-            if let (Some(line), Some(column)) = (error.line, error.column) {
-                let line = text.lines().nth(line as usize - 1).unwrap_or("");
-                prop_assert!((1..=line.chars().count() as u64 + 1).contains(&column));
-            }
+        if let Err(error) = Workload::parse("t", text.as_bytes())
+            && let (Some(line), Some(column)) = (error.line, error.column)
+        {
+            let line = text.lines().nth(line as usize - 1).unwrap_or("");
+            prop_assert!((1..=line.chars().count() as u64 + 1).contains(&column));
         }
     }
 

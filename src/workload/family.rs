@@ -41,12 +41,7 @@ impl Family {
     pub(super) fn apply(&mut self, record: &Record) -> Result<(), Wrong> {
         self.check_time(record)?;
         match record.what {
-            What::Fork {
-                parent_pid,
-                parent_tgid,
-                child_pid,
-                child_tgid,
-            } => {
+            What::Fork { parent_pid, parent_tgid, child_pid, child_tgid } => {
                 self.parent(parent_pid, parent_tgid, child_pid != child_tgid)?;
                 self.child(child_pid, child_tgid)
             }
@@ -89,13 +84,7 @@ impl Family {
         for pid in [pid, tgid] {
             if !self.alive.contains_key(&pid) && !self.exited.contains_key(&pid) {
                 self.outsiders.insert(pid);
-                self.add(
-                    pid,
-                    Task {
-                        tgid,
-                        outsider: true,
-                    },
-                );
+                self.add(pid, Task { tgid, outsider: true });
             }
         }
         Ok(())
@@ -109,30 +98,16 @@ impl Family {
         }
         if pid != tgid && self.group(tgid).next().is_none() {
             let found = format!("a thread of group {tgid}");
-            return Err(Wrong::new(
-                CHILD_TGID,
-                found,
-                "a thread group that is alive",
-            ));
+            return Err(Wrong::new(CHILD_TGID, found, "a thread group that is alive"));
         }
-        self.add(
-            pid,
-            Task {
-                tgid,
-                outsider: false,
-            },
-        );
+        self.add(pid, Task { tgid, outsider: false });
         Ok(())
     }
 
     fn exec(&mut self, pid: i32, tgid: i32) -> Result<(), Wrong> {
         if pid != tgid {
             let found = format!("exec of pid {pid} in group {tgid}");
-            return Err(Wrong::new(
-                PID,
-                found,
-                "pid = tgid, as an exec makes its caller the leader",
-            ));
+            return Err(Wrong::new(PID, found, "pid = tgid, as an exec makes its caller the leader"));
         }
         if self.exited.contains_key(&pid) {
             self.take_over(tgid);
@@ -152,11 +127,9 @@ impl Family {
             return same_group(TGID, pid, task.tgid, tgid);
         }
         Err(match self.exited.get(&pid) {
-            Some(line) => Wrong::new(
-                PID,
-                format!("{event} of pid {pid}, which exited in line {line}"),
-                "a pid that is alive",
-            ),
+            Some(line) => {
+                Wrong::new(PID, format!("{event} of pid {pid}, which exited in line {line}"), "a pid that is alive")
+            }
             None => Wrong::new(
                 PID,
                 format!("{event} of pid {pid}"),

@@ -29,17 +29,9 @@ impl<'a> Lines<'a> {
             .map_err(|error| InputError::io(file, &error, A_RECORDING))?;
         let zipped = magic == GZIP_MAGIC;
         let whole = BufReader::new(Cursor::new(magic).chain(reader));
-        let reader: Box<dyn BufRead> = if zipped {
-            Box::new(BufReader::new(MultiGzDecoder::new(whole)))
-        } else {
-            Box::new(whole)
-        };
-        Ok(Self {
-            file,
-            reader,
-            number: 0,
-            buffer: Vec::new(),
-        })
+        let reader: Box<dyn BufRead> =
+            if zipped { Box::new(BufReader::new(MultiGzDecoder::new(whole))) } else { Box::new(whole) };
+        Ok(Self { file, reader, number: 0, buffer: Vec::new() })
     }
 
     /// The next line without its end, and its number; none after the last.
