@@ -1,3 +1,4 @@
 //! forklab.
 pub mod input;
+pub mod scenario_file;
 pub mod workload;

@@ -225,6 +225,11 @@ impl<T> Cache<T> {
         ok.then(|| self.insert(m, seq, site.0, size, value))
     }
 
+    /// An object in static memory: it was never allocated, and is nobody's leak.
+    pub fn place_static(&self, m: &Machine, value: T) -> Handle<T> {
+        self.insert(m, 0, "static", 0, value)
+    }
+
     fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: T) -> Handle<T> {
         let mut objects = self.objects.borrow_mut();
         let entry = objects.vacant_entry();
@@ -310,7 +315,7 @@ impl<T> Ledger for Cache<T> {
             lane: object.lane,
             step: object.step,
         };
-        out.extend(self.objects.borrow().iter().map(|(_, object)| entry(object)));
+        out.extend(self.objects.borrow().iter().filter(|(_, object)| object.seq > 0).map(|(_, object)| entry(object)));
     }
 }
 

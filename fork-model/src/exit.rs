@@ -1,0 +1,334 @@
+//! Exit and wait. Models what of `kernel/exit.c` (Linux 2.6.11) decides when a child's structure goes away.
+
+use std::rc::Rc;
+
+use sim::Errno;
+use sim::lock::Mode;
+
+use crate::System;
+use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
+use crate::pid::detach_pid;
+use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
+use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
+
+/// Drops a reference to a task; the last one frees it. Models `put_task_struct()`.
+///
+/// DIFFERENCE: the user and the group information are given back by `release_task()`, not here.
+pub fn put_task_struct(sys: &System, tsk: TaskRef, by: &'static str) {
+    let left = sys.task(tsk, |t| {
+        t.usage -= 1;
+        t.usage
+    });
+    sys.m.call("put_task_struct", || vec![("by", by.into()), ("usage", left.into())], None);
+    if left == 0 {
+        free_task(sys, tsk);
+    }
+}
+
+impl System {
+    /// Adds a task behind a parent's children. Needs `tasklist_lock`.
+    pub(crate) fn adopt_child(&self, parent: TaskRef, child: TaskRef) {
+        let last = self.task(parent, |t| t.children.last.replace(child));
+        self.task(child, |t| (t.children.prev, t.children.next) = (last, None));
+        match last {
+            Some(last) => self.task(last, |t| t.children.next = Some(child)),
+            None => self.task(parent, |t| t.children.first = Some(child)),
+        }
+    }
+
+    /// Takes a task out of its parent's children. Models `REMOVE_LINKS()`; needs `tasklist_lock`.
+    fn drop_child(&self, parent: TaskRef, child: TaskRef) {
+        let (prev, next) = self.task(child, |t| (t.children.prev.take(), t.children.next.take()));
+        match prev {
+            Some(prev) => self.task(prev, |t| t.children.next = next),
+            None => self.task(parent, |t| t.children.first = next),
+        }
+        match next {
+            Some(next) => self.task(next, |t| t.children.prev = prev),
+            None => self.task(parent, |t| t.children.last = prev),
+        }
+    }
+
+    /// Children of one task, oldest first; threads among them. Needs `tasklist_lock`.
+    #[must_use]
+    pub fn children(&self, parent: TaskRef) -> Vec<TaskRef> {
+        let first = self.task(parent, |t| t.children.first);
+        std::iter::successors(first, |child| self.task(*child, |t| t.children.next)).collect()
+    }
+
+    /// The task of a pid from now on.
+    pub(crate) fn hash_pid(&self, pid: i32, task: Option<TaskRef>) {
+        let mut hash = self.pid_hash.borrow_mut();
+        let pid = usize::try_from(pid).expect("pids are not negative");
+        if hash.len() <= pid {
+            hash.resize(pid + 1, None);
+        }
+        hash[pid] = task;
+    }
+
+    /// Whether a task is the last of its group that has not been released.
+    fn thread_group_empty(&self, tsk: TaskRef) -> bool {
+        let signal = self.task(tsk, |t| t.signal);
+        self.signal(signal, |s| s.count == 1)
+    }
+}
+
+/// Takes a task out of the pid hash; numbers that nobody uses any more are free. Models `__unhash_process()`.
+async fn __unhash_process(sys: &System, p: TaskRef) {
+    let (pid, tgid, signal, parent) = sys.task(p, |t| (t.pid, t.tgid, t.signal, t.real_parent));
+    sys.nr_threads.set(sys.nr_threads.get() - 1);
+    detach_pid(&sys.m, &sys.pids, pid).await;
+    detach_pid(&sys.m, &sys.pids, tgid).await;
+    sys.hash_pid(pid, None);
+    if pid == tgid {
+        let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+        detach_pid(&sys.m, &sys.pids, pgrp).await;
+        detach_pid(&sys.m, &sys.pids, session).await;
+        sys.process_counts.set(sys.process_counts.get() - i64::from(pid != 0));
+    }
+    sys.drop_child(parent, p);
+}
+
+/// Takes a dead task out of the process table and drops the table's reference; so may its leader, if that only waited
+/// for its last thread.
+///
+/// Models `kernel/exit.c:release_task()` (Linux 2.6.11).
+pub(crate) async fn release_task(sys: &System, p: TaskRef) {
+    let mut next = Some(p);
+    while let Some(p) = next.take() {
+        let (pid, user, leader) = sys.task(p, |t| (t.pid, t.user, t.group_leader));
+        sys.m.call("release_task", || vec![("pid", pid.into())], None);
+        sys.user(user, |u| u.processes -= 1);
+        let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+        __unhash_process(sys, p).await;
+        if leader != p && sys.signal(sys.task(p, |t| t.signal), |s| s.count == 2) {
+            next = zap_leader(sys, leader);
+        }
+        sys.signal(sys.task(p, |t| t.signal), |s| s.others.retain(|other| *other != p));
+        put_signal(sys, p);
+        put_sighand(sys, p);
+        drop(held);
+        sys.user(user, |u| {
+            u.count -= 1;
+            u.group_info_usage -= 1;
+        });
+        put_task_struct(sys, p, "release_task");
+    }
+}
+
+/// A leader that is a zombie tells its parent once its last thread is gone; it may have to release itself.
+fn zap_leader(sys: &System, leader: TaskRef) -> Option<TaskRef> {
+    let (state, signal) = sys.task(leader, |t| (t.exit_state, t.exit_signal));
+    if state != ExitState::Zombie || signal == -1 {
+        return None;
+    }
+    do_notify_parent(sys, leader, signal);
+    let reaps_itself = sys.task(leader, |t| t.exit_signal == -1);
+    if reaps_itself {
+        sys.task(leader, |t| t.exit_state = ExitState::Dead);
+    }
+    reaps_itself.then_some(leader)
+}
+
+/// Gives the children of a dying task to another thread of its group, else to init. Models `forget_original_parent()`.
+///
+/// Returns the zombies that release themselves, since their new parent does not want to know.
+fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
+    let reaper = sys.sibling_thread(father).or(sys.child_reaper.get());
+    let mut dead = Vec::new();
+    let Some(reaper) = reaper.filter(|reaper| *reaper != father) else { return dead };
+    for child in sys.children(father) {
+        sys.drop_child(father, child);
+        sys.adopt_child(reaper, child);
+        let (pid, to) = (sys.task(child, |t| t.pid), sys.task(reaper, |t| t.pid));
+        sys.m.call("reparent_thread", || vec![("pid", pid.into()), ("to", to.into())], None);
+        let zombie = sys.task(child, |t| {
+            (t.real_parent, t.parent) = (reaper, reaper);
+            if t.exit_signal != -1 {
+                t.exit_signal = SIGCHLD;
+            }
+            t.exit_state == ExitState::Zombie && t.exit_signal != -1
+        });
+        if zombie && sys.thread_group_empty(child) {
+            do_notify_parent(sys, child, SIGCHLD);
+            if sys.task(child, |t| t.exit_signal == -1) {
+                sys.task(child, |t| t.exit_state = ExitState::Dead);
+                dead.push(child);
+            }
+        }
+    }
+    dead
+}
+
+impl System {
+    /// Another thread of the same group that is not on its way out.
+    fn sibling_thread(&self, tsk: TaskRef) -> Option<TaskRef> {
+        if self.thread_group_empty(tsk) {
+            return None;
+        }
+        let lives = |other: &TaskRef| *other != tsk && self.task(*other, |t| t.flags & pf::EXITING == 0);
+        self.threads(tsk).into_iter().find(lives)
+    }
+
+    /// The threads of a group, its leader first.
+    fn threads(&self, tsk: TaskRef) -> Vec<TaskRef> {
+        let (leader, signal) = self.task(tsk, |t| (t.group_leader, t.signal));
+        self.signal(signal, |s| std::iter::once(leader).chain(s.others.iter().copied()).collect())
+    }
+}
+
+/// Tells everybody who must know that a task ended. Models `exit_notify()`.
+async fn exit_notify(sys: &System, tsk: TaskRef) {
+    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    let orphans = forget_original_parent(sys, tsk);
+    let (exit_signal, ptrace) = sys.task(tsk, |t| (t.exit_signal, t.ptrace));
+    if exit_signal != -1 && sys.thread_group_empty(tsk) {
+        do_notify_parent(sys, tsk, exit_signal);
+    } else if ptrace != 0 {
+        do_notify_parent(sys, tsk, SIGCHLD);
+    }
+    let state = sys.task(tsk, |t| {
+        t.exit_state = if t.exit_signal == -1 && t.ptrace == 0 { ExitState::Dead } else { ExitState::Zombie };
+        t.exit_state
+    });
+    drop(held);
+    for orphan in orphans {
+        release_task(sys, orphan).await;
+    }
+    // Nobody will wait for it: it releases itself.
+    if state == ExitState::Dead {
+        release_task(sys, tsk).await;
+    }
+}
+
+/// Ends the calling task: it lets go of its memory, tells its parent, and leaves its CPU for ever.
+///
+/// Models `kernel/exit.c:do_exit()` (Linux 2.6.11), and the `finish_task_switch()` of whoever runs next.
+///
+/// A plain child stays a zombie, whose structure its parent's `wait4()` releases. A thread, and a child whose parent
+/// ignores `SIGCHLD`, releases itself here: the structure is gone when the next task runs.
+pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
+    let pid = sys.task(tsk, |t| t.pid);
+    sys.m.enter("do_exit", || vec![("pid", pid.into()), ("code", code.into())]);
+    sys.m.point().await;
+    let mm = sys.task(tsk, |t| {
+        t.flags |= pf::EXITING;
+        t.exit_code = code;
+        t.mm.take()
+    });
+    mm_release(sys, tsk);
+    if let Some(mm) = mm {
+        mmput(sys, mm);
+    }
+    for func in ["exit_sem", "exit_files", "exit_fs", "exit_namespace", "exit_thread", "exit_keys"] {
+        sys.m.call(func, Vec::new, None);
+    }
+    exit_notify(sys, tsk).await;
+    sys.m.leave("do_exit", None);
+    sys.m.point().await;
+    finish_task_switch(sys, tsk);
+}
+
+/// Which children `wait4()` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// Any of them.
+    Any,
+    /// The one with this pid.
+    Pid(i32),
+}
+
+/// What a look at the children found.
+enum Found {
+    Zombie(TaskRef),
+    /// Somebody to wait for, who lives.
+    Alive,
+    Nobody,
+}
+
+/// Waits for a child to end, and releases it. Returns its pid and exit code.
+///
+/// Models `kernel/exit.c:do_wait()` and `wait_task_zombie()` (Linux 2.6.11). Children of the other threads of the group
+/// count, too: another thread may release a child that this one has just forked.
+/// `patient`: it may wait to the end of the run, as init does.
+///
+/// # Errors
+/// [`Errno::Child`]: there is nobody to wait for.
+pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool) -> Result<(i32, i32), Errno> {
+    let wait = sys.signal(sys.task(current, |t| t.signal), |s| s.wait_chldexit.clone());
+    loop {
+        let held = sys.tasklist_lock.take(&sys.m, Mode::READ).await;
+        let found = look(sys, current, which);
+        drop(held);
+        match found {
+            Found::Nobody if !patient => return Err(Errno::Child),
+            Found::Zombie(child) => {
+                // No point since the look: nobody else can have found it.
+                let (pid, code) = sys.task(child, |t| {
+                    t.exit_state = ExitState::Dead;
+                    (t.pid, t.exit_code)
+                });
+                sys.m.call("wait_task_zombie", || vec![("pid", pid.into())], None);
+                release_task(sys, child).await;
+                return Ok((pid, code));
+            }
+            Found::Nobody | Found::Alive => {
+                let news = || match look(sys, current, which) {
+                    Found::Zombie(_) => true,
+                    Found::Alive => false,
+                    Found::Nobody => !patient,
+                };
+                wait.wait_event(&sys.m, "kernel/exit.c:do_wait()", patient, news).await;
+            }
+        }
+    }
+}
+
+/// Looks for a zombie among the children of the group.
+fn look(sys: &System, current: TaskRef, which: WaitFor) -> Found {
+    if sys.thread_group_empty(current) {
+        return look_among(sys, current, which);
+    }
+    let mut found = Found::Nobody;
+    for parent in sys.threads(current) {
+        match look_among(sys, parent, which) {
+            Found::Nobody => {}
+            Found::Alive => found = Found::Alive,
+            zombie @ Found::Zombie(_) => return zombie,
+        }
+    }
+    found
+}
+
+/// Looks among the children of one thread. A leader that has exited is nobody's until its last thread is gone.
+fn look_among(sys: &System, parent: TaskRef, which: WaitFor) -> Found {
+    let mut found = Found::Nobody;
+    let mut next = sys.task(parent, |t| t.children.first);
+    while let Some(child) = next {
+        let (pid, state, leader, sibling) = sys.task(child, |t| (t.pid, t.exit_state, t.group_leader, t.children.next));
+        next = sibling;
+        // A thread is no child: its exit signal is -1, and nobody waits for it.
+        let wanted = leader == child && (which == WaitFor::Any || which == WaitFor::Pid(pid));
+        match state {
+            ExitState::Zombie if wanted && sys.thread_group_empty(child) => return Found::Zombie(child),
+            ExitState::Zombie | ExitState::Alive if wanted => found = Found::Alive,
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Continues a task that was born stopped: it runs for the first time. Models what `SIGCONT` does to it.
+pub async fn sigcont(sys: &Rc<System>, p: TaskRef) {
+    let stopped = sys.task(p, |t| std::mem::replace(&mut t.state, State::Running) == State::Stopped);
+    if stopped {
+        let at = sys.newborn.borrow().iter().position(|(newborn, _)| *newborn == p);
+        let work = at.map(|at| sys.newborn.borrow_mut().remove(at).1);
+        sys.task(p, |t| {
+            t.pending &= !sigmask(SIGSTOP);
+            t.sigpending = false;
+        });
+        start(sys, p, work);
+        sys.m.point().await;
+    }
+}

@@ -1,0 +1,678 @@
+//! Fork. Models `kernel/fork.c` (Linux 2.6.11) with the patch of 11 February 2005, in its order.
+
+use std::rc::Rc;
+
+use sim::lock::{Completion, Mode, WaitQueue};
+use sim::mm::POISON;
+use sim::{Errno, Gfp, Site};
+use uevent::kobject::{kobject_init, kobject_set_name};
+use uevent::kobject_uevent::kobject_fork;
+
+use crate::System;
+use crate::hook::Hook;
+use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
+use crate::sched::{
+    Children, ExitState, MmRef, Sighand, Signal, State, Task, TaskRef, ThreadInfo, TidPointers, Work, cap, pf, pt,
+    wake_up_new_task,
+};
+use crate::signal::{SIGCHLD, SIGKILL, SIGSTOP, sigmask};
+
+/// What a fork is asked to share and to do. Models `include/linux/sched.h`.
+pub mod flags {
+    macro_rules! flags {
+        ($($name:ident $text:literal $bits:literal $says:literal;)*) => {
+            $(#[doc = concat!("`", $text, "`: ", $says, ".")] pub const $name: u32 = $bits;)*
+
+            /// All flags by the kernel's name, lowest bit first.
+            pub const ALL: &[(&str, u32)] = &[$(($text, $name)),*];
+        };
+    }
+    flags! {
+        VM "CLONE_VM" 0x100 "share the memory";
+        FS "CLONE_FS" 0x200 "share root, working directory and umask";
+        FILES "CLONE_FILES" 0x400 "share open files";
+        SIGHAND "CLONE_SIGHAND" 0x800 "share signal handlers; needs `CLONE_VM`";
+        PTRACE "CLONE_PTRACE" 0x2000 "trace the child, too";
+        VFORK "CLONE_VFORK" 0x4000 "wait until the child execs or exits";
+        PARENT "CLONE_PARENT" 0x8000 "the child becomes a sibling";
+        THREAD "CLONE_THREAD" 0x10000 "the child becomes a thread of the group; needs `CLONE_SIGHAND`";
+        NEWNS "CLONE_NEWNS" 0x20000 "new mount namespace; not with `CLONE_FS`";
+        SYSVSEM "CLONE_SYSVSEM" 0x40000 "share System V undo lists";
+        SETTLS "CLONE_SETTLS" 0x80000 "set thread-local storage";
+        PARENT_SETTID "CLONE_PARENT_SETTID" 0x10_0000 "store the child's pid in the parent's memory";
+        CHILD_CLEARTID "CLONE_CHILD_CLEARTID" 0x20_0000 "clear the child's pid in its memory when it exits";
+        DETACHED "CLONE_DETACHED" 0x40_0000 "means nothing any more";
+        UNTRACED "CLONE_UNTRACED" 0x80_0000 "a tracer cannot force `CLONE_PTRACE`";
+        CHILD_SETTID "CLONE_CHILD_SETTID" 0x100_0000 "store the child's pid in its memory";
+        STOPPED "CLONE_STOPPED" 0x200_0000 "the child is born stopped";
+    }
+    /// The bits that name the child's exit signal.
+    pub const CSIGNAL: u32 = 0xff;
+    /// A plain `fork()`.
+    pub const SIGCHLD: u32 = 17;
+}
+
+/// `alloc_task_struct`: the task itself.
+pub const TASK_STRUCT: Site = Site("alloc_task_struct");
+/// `alloc_thread_info`: its kernel stack.
+pub const THREAD_INFO: Site = Site("alloc_thread_info");
+const SIZEOF_TASK_STRUCT: u32 = 1712;
+/// Bytes of a kernel stack.
+pub const THREAD_SIZE: u32 = 8192;
+const PAGE_SIZE: u64 = 4096;
+/// `ptrace_notify()` code of an event: the event's number and `SIGTRAP`.
+const fn ptrace_code(event: i64) -> i64 {
+    event << 8 | 5
+}
+const PTRACE_EVENT_FORK: i64 = 1;
+const PTRACE_EVENT_VFORK: i64 = 2;
+const PTRACE_EVENT_CLONE: i64 = 3;
+const PTRACE_EVENT_VFORK_DONE: i64 = 5;
+
+/// Models `free_task()`, when the last reference is gone.
+pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
+    sys.m.call("free_task", Vec::new, None);
+    let thread_info = sys.task(tsk, |t| t.thread_info);
+    sys.m.call("free_thread_info", Vec::new, None);
+    sys.thread_infos.free(&sys.m, thread_info, "free_thread_info");
+    free_task_struct(sys, tsk);
+}
+
+fn free_task_struct(sys: &System, tsk: TaskRef) {
+    sys.m.call("free_task_struct", Vec::new, None);
+    sys.tasks.free(&sys.m, tsk, "free_task_struct");
+}
+
+/// Fixes the limits of tasks from the pages of memory, and names the patch's static object.
+///
+/// Models `fork_init()`: eight kernel stacks for each eighth of memory, at least 20 tasks; half of that for each user.
+/// The object is never added anywhere: `/fork_kobj` is no path of sysfs (semantics, item 9).
+pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
+    let max_threads = (mempages / (8 * u64::from(THREAD_SIZE) / PAGE_SIZE)).max(20);
+    sys.max_threads.set(i64::try_from(max_threads).expect("fewer tasks than 2^63"));
+    let signal = sys.task(init_task, |t| t.signal);
+    sys.signal(signal, |s| s.rlimit_nproc = max_threads / 2);
+    let kobj = sys.core.new_kobject();
+    kobject_init(&sys.core, kobj);
+    let named = kobject_set_name(&sys.core, kobj, b"fork_kobj", Vec::new).await;
+    named.expect("nine letters fit into the object");
+    sys.fork_kobj.set(Some(kobj));
+}
+
+/// A copy of the caller with two references: its own, and the process table's.
+///
+/// Models `dup_task_struct()`.
+///
+/// # Errors
+/// [`Errno::NoMem`]: [`TASK_STRUCT`] or [`THREAD_INFO`] failed; nothing is left behind.
+async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> {
+    sys.m.call("dup_task_struct", Vec::new, None);
+    sys.m.call("prepare_to_copy", Vec::new, None);
+    let copy = sys.task(orig, |t| Task {
+        usage: 2,
+        vfork_done: None,
+        tracer: None,
+        children: Children::default(),
+        exit_state: ExitState::Alive,
+        state: State::Running,
+        ..*t
+    });
+    let allocated = sys.tasks.alloc(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
+    let tsk = told(sys, "alloc_task_struct", allocated)?;
+    let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
+    match told(sys, "alloc_thread_info", allocated) {
+        Ok(thread_info) => sys.task(tsk, |t| t.thread_info = thread_info),
+        Err(error) => {
+            free_task_struct(sys, tsk);
+            return Err(error);
+        }
+    }
+    Ok(tsk)
+}
+
+fn told<T>(sys: &System, func: &'static str, allocated: Option<T>) -> Result<T, Errno> {
+    let result = allocated.ok_or(Errno::NoMem);
+    sys.m.call(func, Vec::new, Some(if result.is_ok() { 0 } else { Errno::NoMem.rc() }));
+    result
+}
+
+/// One user of a memory map less. Models `mmput()`.
+pub(crate) fn mmput(sys: &System, mm: MmRef) {
+    let mut mms = sys.mms.borrow_mut();
+    let users = &mut mms[mm.0 as usize];
+    *users -= 1;
+    let func = if *users == 0 { "mmput(own)" } else { "mmput(shared)" };
+    if *users == 0 {
+        mms.remove(mm.0 as usize);
+    }
+    sys.m.call(func, Vec::new, None);
+}
+
+/// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
+pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
+    if let Some(vfork_done) = sys.task(tsk, |t| t.vfork_done.take()) {
+        sys.m.call("complete(vfork)", Vec::new, None);
+        vfork_done.complete(&sys.m);
+    }
+}
+
+/// Models `copy_mm()`: none for a kernel thread, shared with `CLONE_VM`, else a copy.
+fn copy_mm(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    let old = sys.task(tsk, |t| t.mm.take());
+    sys.helper("copy_mm")?;
+    let mm = old.map(|old| {
+        if clone_flags & flags::VM == 0 {
+            return sys.new_mm();
+        }
+        sys.mms.borrow_mut()[old.0 as usize] += 1;
+        old
+    });
+    sys.task(tsk, |t| t.mm = mm);
+    Ok(())
+}
+
+/// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
+fn copy_sighand(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    sys.helper("copy_sighand")?;
+    let old = sys.task(tsk, |t| t.sighand);
+    let sighand = if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
+        sys.sighand(old, |s| s.count += 1);
+        old
+    } else {
+        let ignores_sigchld = sys.sighand(old, |s| s.ignores_sigchld);
+        sys.new_sighand(Sighand { count: 1, ignores_sigchld })
+    };
+    sys.task(tsk, |t| t.sighand = sighand);
+    Ok(())
+}
+
+/// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
+fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    sys.helper("copy_signal")?;
+    let old = sys.task(tsk, |t| t.signal);
+    let signal = if clone_flags & flags::THREAD != 0 {
+        sys.signal(old, |s| s.count += 1);
+        old
+    } else {
+        let (pgrp, session, rlimit_nproc) = sys.signal(old, |s| (s.pgrp, s.session, s.rlimit_nproc));
+        sys.new_signal(Signal {
+            count: 1,
+            others: Vec::new(),
+            shared_pending: 0,
+            group_exit: false,
+            group_stop_count: 0,
+            pgrp,
+            session,
+            rlimit_nproc,
+            wait_chldexit: Rc::new(WaitQueue::default()),
+        })
+    };
+    sys.task(tsk, |t| t.signal = signal);
+    Ok(())
+}
+
+/// Asks for a capability; a yes is remembered on the caller. Models `capable()`.
+fn capable(sys: &System, current: TaskRef, name: &'static str, bit: u32) -> bool {
+    let yes = sys.task(current, |t| {
+        let yes = t.caps & bit != 0;
+        t.flags |= if yes { pf::SUPERPRIV } else { 0 };
+        yes
+    });
+    sys.m.call("capable", || vec![("arg", name.into())], Some(yes.into()));
+    yes
+}
+
+/// The labels at which a failed `copy_process()` starts to unwind, in the order in which it falls through them.
+///
+/// A step that fails starts at the label of the step *before* it: `copy_mm` failing starts at `Signal`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum BadFork {
+    /// `bad_fork_cleanup_namespace`
+    Namespace,
+    Keys,
+    Mm,
+    Signal,
+    Sighand,
+    Fs,
+    Files,
+    Semundo,
+    Audit,
+    Security,
+    Policy,
+    /// `bad_fork_cleanup`
+    Cleanup,
+    PutDomain,
+    Count,
+    /// `bad_fork_free`
+    Free,
+}
+
+/// Undoes, from a label on, what `copy_process()` had done. Models the tail of that function.
+fn unwind(sys: &System, p: TaskRef, from: BadFork) {
+    let undo = |label: BadFork, func: &'static str| {
+        if from <= label {
+            sys.m.call(func, Vec::new, None);
+        }
+        from <= label
+    };
+    undo(BadFork::Namespace, "exit_namespace");
+    undo(BadFork::Keys, "exit_keys");
+    if from <= BadFork::Mm
+        && let Some(mm) = sys.task(p, |t| t.mm.take())
+    {
+        mmput(sys, mm);
+    }
+    if undo(BadFork::Signal, "exit_signal") {
+        put_signal(sys, p);
+    }
+    if undo(BadFork::Sighand, "exit_sighand") {
+        put_sighand(sys, p);
+    }
+    undo(BadFork::Fs, "exit_fs");
+    undo(BadFork::Files, "exit_files");
+    undo(BadFork::Semundo, "exit_sem");
+    undo(BadFork::Audit, "audit_free");
+    undo(BadFork::Security, "security_task_free");
+    if sys.config.numa {
+        undo(BadFork::Policy, "mpol_free");
+    }
+    if sys.task(p, |t| t.has_binfmt) {
+        undo(BadFork::Cleanup, "module_put(binfmt)");
+    }
+    undo(BadFork::PutDomain, "module_put(exec_domain)");
+    if from <= BadFork::Count {
+        put_user_counts(sys, p);
+    }
+    free_task(sys, p);
+}
+
+pub(crate) fn put_signal(sys: &System, p: TaskRef) {
+    let signal = sys.task(p, |t| t.signal);
+    let left = sys.signal(signal, |s| {
+        s.count -= 1;
+        s.count
+    });
+    if left == 0 {
+        sys.signals.borrow_mut().remove(signal.0 as usize);
+    }
+}
+
+pub(crate) fn put_sighand(sys: &System, p: TaskRef) {
+    let sighand = sys.task(p, |t| t.sighand);
+    let left = sys.sighand(sighand, |s| {
+        s.count -= 1;
+        s.count
+    });
+    if left == 0 {
+        sys.sighands.borrow_mut().remove(sighand.0 as usize);
+    }
+}
+
+fn put_user_counts(sys: &System, p: TaskRef) {
+    let user = sys.task(p, |t| t.user);
+    sys.m.call("put_group_info", Vec::new, None);
+    sys.m.call("atomic_dec", || vec![("arg", "user.processes".into())], None);
+    sys.m.call("free_uid", Vec::new, None);
+    sys.user(user, |u| {
+        u.group_info_usage -= 1;
+        u.processes -= 1;
+        u.count -= 1;
+    });
+}
+
+/// The first checks: combinations that make no sense.
+fn check_flags(clone_flags: u32) -> Result<(), Errno> {
+    let has = |bits| clone_flags & bits == bits;
+    let bad = has(flags::NEWNS | flags::FS)
+        || (has(flags::THREAD) && !has(flags::SIGHAND))
+        || (has(flags::SIGHAND) && !has(flags::VM));
+    if bad { Err(Errno::Inval) } else { Ok(()) }
+}
+
+/// Counts the new process for its user, against its limit. Too many is an error unless the caller is privileged.
+fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno, BadFork)> {
+    let (user, signal) = sys.task(p, |t| (t.user, t.signal));
+    let limit = sys.signal(signal, |s| s.rlimit_nproc);
+    // Compared unsigned: a negative count would be a huge one (semantics, item 43).
+    if i64::from(sys.user(user, |u| u.processes)).cast_unsigned() >= limit
+        && !capable(sys, current, "CAP_SYS_ADMIN", cap::SYS_ADMIN)
+        && !capable(sys, current, "CAP_SYS_RESOURCE", cap::SYS_RESOURCE)
+        && !sys.user(user, |u| u.is_root)
+    {
+        return Err((Errno::Again, BadFork::Free));
+    }
+    sys.m.call("atomic_inc", || vec![("arg", "user.count".into())], None);
+    sys.m.call("atomic_inc", || vec![("arg", "user.processes".into())], None);
+    sys.m.call("get_group_info", Vec::new, None);
+    sys.user(user, |u| {
+        u.count += 1;
+        u.processes += 1;
+        u.group_info_usage += 1;
+    });
+    Ok(())
+}
+
+fn try_module_get(sys: &System, func: &'static str) -> bool {
+    let got = sys.helper_failure(func).is_none();
+    sys.m.call(func, Vec::new, Some(got.into()));
+    got
+}
+
+/// Stores the child's pid in the parent's memory, early: a later failure leaves it there (semantics, item 41).
+fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
+    let result = sys.helper_failure("put_user").map_or(Ok(()), Err);
+    let rc = sim::errno::Rc::rc(&result);
+    sys.m.call("put_user(parent_tidptr)", || vec![("value", pid.into())], Some(rc));
+    result
+}
+
+/// What the kernel sets in the copy before it copies anything else.
+fn reset_fields(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) {
+    sys.m.call("copy_flags", Vec::new, None);
+    sys.task(p, |t| {
+        t.flags = (t.flags & !pf::SUPERPRIV) | pf::FORKNOEXEC;
+        if clone_flags & flags::PTRACE == 0 {
+            t.ptrace = 0;
+        }
+        t.pid = pid;
+    });
+}
+
+/// Copies one thing after the other. On an error: from which label to unwind.
+fn copy_all(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
+    if clone_flags & flags::PARENT_SETTID != 0 {
+        put_user(sys, pid).map_err(|e| (e, BadFork::Cleanup))?;
+    }
+    sys.m.call("clear_tsk_thread_flag", || vec![("arg", "TIF_SIGPENDING".into())], None);
+    for func in ["init_sigpending", "init_timer", "acct_clear_integrals", "do_posix_clock_monotonic_gettime"] {
+        sys.m.call(func, Vec::new, None);
+    }
+    sys.task(p, |t| {
+        t.pending = 0;
+        t.sigpending = false;
+    });
+    if sys.config.numa {
+        // A failed copy leaves no policy: mpol_free is skipped (semantics, item 45).
+        sys.helper("mpol_copy").map_err(|e| (e, BadFork::Cleanup))?;
+    }
+    sys.task(p, |t| {
+        if clone_flags & flags::THREAD == 0 {
+            t.tgid = pid;
+        }
+    });
+    sys.helper("security_task_alloc").map_err(|e| (e, BadFork::Policy))?;
+    sys.helper("audit_alloc").map_err(|e| (e, BadFork::Security))?;
+    sys.helper("copy_semundo").map_err(|e| (e, BadFork::Audit))?;
+    sys.helper("copy_files").map_err(|e| (e, BadFork::Semundo))?;
+    sys.helper("copy_fs").map_err(|e| (e, BadFork::Files))?;
+    copy_sighand(sys, clone_flags, p).map_err(|e| (e, BadFork::Fs))?;
+    copy_signal(sys, clone_flags, p).map_err(|e| (e, BadFork::Sighand))?;
+    copy_mm(sys, clone_flags, p).map_err(|e| (e, BadFork::Signal))?;
+    sys.helper("copy_keys").map_err(|e| (e, BadFork::Mm))?;
+    sys.helper("copy_namespace").map_err(|e| (e, BadFork::Keys))?;
+    sys.helper("copy_thread").map_err(|e| (e, BadFork::Namespace))
+}
+
+/// Makes the child known: parents, thread group, lists, counters. All under `tasklist_lock`.
+async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), Errno> {
+    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    sys.m.call("set_task_cpu", Vec::new, None);
+    // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
+    if sys.task(current, |t| t.pending & sigmask(SIGKILL) != 0) {
+        return Err(Errno::Intr);
+    }
+    let (caller_parent, caller_leader, signal) = sys.task(current, |t| (t.real_parent, t.group_leader, t.signal));
+    let parent = if clone_flags & (flags::PARENT | flags::THREAD) != 0 { caller_parent } else { current };
+    sys.task(p, |t| (t.real_parent, t.parent) = (parent, parent));
+    if clone_flags & flags::THREAD != 0 {
+        let siglock = sys.siglock.take(&sys.m, Mode::SPIN).await;
+        if sys.signal(signal, |s| s.group_exit) {
+            return Err(Errno::Again);
+        }
+        sys.task(p, |t| t.group_leader = caller_leader);
+        if sys.signal(signal, |s| s.group_stop_count > 0) {
+            sys.signal(signal, |s| s.group_stop_count += 1);
+            set_sigpending(sys, p);
+        }
+        sys.signal(signal, |s| s.others.push(p));
+        drop(siglock);
+    }
+    set_links(sys, p, parent);
+    if sys.task(p, |t| t.ptrace & pt::PTRACED != 0) {
+        let tracer = sys.task(current, |t| t.tracer.unwrap_or(t.parent));
+        __ptrace_link(sys, p, tracer);
+    }
+    attach_pids(sys, p, pid);
+    sys.nr_threads.set(sys.nr_threads.get() + 1);
+    sys.total_forks.set(sys.total_forks.get() + 1);
+    drop(held);
+    Ok(())
+}
+
+fn set_sigpending(sys: &System, p: TaskRef) {
+    sys.m.call("set_tsk_thread_flag", || vec![("arg", "TIF_SIGPENDING".into())], None);
+    sys.task(p, |t| t.sigpending = true);
+}
+
+/// Puts a task behind its parent's other children. Models `SET_LINKS()`.
+fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
+    let leads = sys.task(p, |t| t.pid == t.tgid);
+    let parent_pid = sys.task(parent, |t| t.pid);
+    sys.m.call("SET_LINKS", || vec![("on_task_list", leads.into()), ("parent_pid", parent_pid.into())], None);
+    sys.adopt_child(parent, p);
+}
+
+/// Models `__ptrace_link()`.
+fn __ptrace_link(sys: &System, p: TaskRef, tracer: TaskRef) {
+    let pid = sys.task(tracer, |t| t.pid);
+    sys.m.call("__ptrace_link", || vec![("new_parent_pid", pid.into())], None);
+    sys.task(p, |t| t.tracer = Some(tracer));
+}
+
+fn attach_pids(sys: &System, p: TaskRef, pid: i32) {
+    let (tgid, signal) = sys.task(p, |t| (t.tgid, t.signal));
+    attach_pid(&sys.m, &sys.pids, "PIDTYPE_PID", pid);
+    attach_pid(&sys.m, &sys.pids, "PIDTYPE_TGID", tgid);
+    sys.hash_pid(pid, Some(p));
+    if pid == tgid {
+        let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+        attach_pid(&sys.m, &sys.pids, "PIDTYPE_PGID", pgrp);
+        attach_pid(&sys.m, &sys.pids, "PIDTYPE_SID", session);
+        sys.process_counts.set(sys.process_counts.get() + i64::from(pid != 0));
+    }
+}
+
+/// Makes a copy of the caller, which does not run yet.
+///
+/// Models `kernel/fork.c:copy_process()` (Linux 2.6.11).
+///
+/// # Errors
+/// - [`Errno::Inval`]: flags that make no sense; nothing was called.
+/// - [`Errno::Again`]: too many processes of the user or of the system, a module going away, or a thread of a group
+///   that exits.
+/// - [`Errno::NoMem`]: [`TASK_STRUCT`], [`THREAD_INFO`].
+/// - [`Errno::Intr`]: the caller has a `SIGKILL` pending.
+/// - what a helper answers; see [`System::helper_failures`].
+///
+/// On every error all that was taken is given back, but for the pid, which is the caller's.
+pub async fn copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
+    sys.m.enter("copy_process", || vec![("flags", clone_flags.into()), ("pid", pid.into())]);
+    let result = do_copy_process(sys, current, clone_flags, pid).await;
+    sys.m.leave("copy_process", Some(result.as_ref().map_or_else(|e| e.rc(), |_| 0)));
+    result
+}
+
+async fn do_copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
+    check_flags(clone_flags)?;
+    sys.helper("security_task_create")?;
+    let p = dup_task_struct(sys, current).await?;
+    let copied = copy_into(sys, current, p, clone_flags, pid).await;
+    copied.map_err(|(error, label)| {
+        unwind(sys, p, label);
+        error
+    })?;
+    Ok(p)
+}
+
+/// Everything between the copy of the structure and the success.
+async fn copy_into(
+    sys: &System,
+    current: TaskRef,
+    p: TaskRef,
+    clone_flags: u32,
+    pid: i32,
+) -> Result<(), (Errno, BadFork)> {
+    charge_user(sys, current, p)?;
+    if sys.nr_threads.get() >= sys.max_threads.get() {
+        return Err((Errno::Again, BadFork::Count));
+    }
+    if !try_module_get(sys, "try_module_get(exec_domain)") {
+        return Err((Errno::Again, BadFork::Count));
+    }
+    if sys.task(p, |t| t.has_binfmt) && !try_module_get(sys, "try_module_get(binfmt)") {
+        return Err((Errno::Again, BadFork::PutDomain));
+    }
+    reset_fields(sys, p, clone_flags, pid);
+    copy_all(sys, p, clone_flags, pid)?;
+    let tid_pointers =
+        TidPointers { set: clone_flags & flags::CHILD_SETTID != 0, clear: clone_flags & flags::CHILD_CLEARTID != 0 };
+    let signal = if clone_flags & flags::THREAD != 0 { -1 } else { (clone_flags & flags::CSIGNAL).cast_signed() };
+    sys.m.call("clear_tsk_thread_flag", || vec![("arg", "TIF_SYSCALL_TRACE".into())], None);
+    sys.task(p, |t| {
+        t.tid_pointers = tid_pointers;
+        t.exit_signal = signal;
+        t.pdeath_signal = 0;
+        t.exit_state = ExitState::Alive;
+        t.group_leader = p;
+    });
+    sys.m.call("sched_fork", Vec::new, None);
+    link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace))
+}
+
+/// Makes the idle task of another CPU: no pid, no event. Models `fork_idle()`.
+///
+/// # Errors
+/// Those of [`copy_process`].
+pub async fn fork_idle(sys: &System, current: TaskRef) -> Result<TaskRef, Errno> {
+    let p = copy_process(sys, current, flags::VM, 0).await?;
+    sys.m.call("init_idle", Vec::new, None);
+    sys.m.call("unhash_process", Vec::new, None);
+    Ok(p)
+}
+
+/// Which event a tracer of the caller is told of; 0: none. Models `fork_traceflag()`.
+fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
+    let ptrace = sys.task(current, |t| t.ptrace);
+    let wants = |option: u32, event: i64| if ptrace & option != 0 { event } else { 0 };
+    let event = if clone_flags & flags::UNTRACED != 0 {
+        0
+    } else if clone_flags & flags::VFORK != 0 {
+        wants(pt::TRACE_VFORK, PTRACE_EVENT_VFORK)
+    } else if clone_flags & flags::CSIGNAL != SIGCHLD.cast_unsigned() {
+        wants(pt::TRACE_CLONE, PTRACE_EVENT_CLONE)
+    } else {
+        wants(pt::TRACE_FORK, PTRACE_EVENT_FORK)
+    };
+    sys.m.call("fork_traceflag", Vec::new, Some(event));
+    event
+}
+
+fn ptrace_notify(sys: &System, current: TaskRef, event: i64) {
+    let message = sys.task(current, |t| t.ptrace_message);
+    let args = || vec![("code", ptrace_code(event).into()), ("event", event.into()), ("message", message.into())];
+    sys.m.call("ptrace_notify", args, None);
+}
+
+/// Forks: copies the caller, sets the copy free to run, waits for it if asked to, and tells user space.
+///
+/// Models `kernel/fork.c:do_fork()` (Linux 2.6.11) with the patch's hook. `work` is what the child does once it runs;
+/// the kernel does not know it.
+///
+/// The error-free path:
+/// - takes a pid, copies the process;
+/// - sets it free to run ([`wake_up_new_task`]): **from here on the child may exit and be reaped, and the parent must
+///   not look at it any more**; see `parent_reads_child_after_autoreap`;
+/// - with `CLONE_VFORK`, waits until the child has let go of the memory;
+/// - calls the hook, and returns the pid.
+///
+/// # Errors
+/// - [`Errno::Again`]: no pid. The number is not used up.
+/// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (item 38).
+///
+/// # Violations
+/// [`sim::Rule::UseAfterFree`] with [`Hook::End`], if the child was released before the hook reads `p->pid` (item 1).
+pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work: Option<Work>) -> Result<i32, Errno> {
+    sys.m.enter("do_fork", || vec![("flags", clone_flags.into())]);
+    let result = fork_and_tell(sys, current, clone_flags, work).await;
+    sys.m.leave("do_fork", Some(sim::errno::Rc::rc(&result)));
+    result
+}
+
+async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Option<Work>) -> Result<i32, Errno> {
+    let pid = alloc_pidmap(&sys.m, &sys.pids).await;
+    sys.m.call("alloc_pidmap", Vec::new, Some(pid.map_or(-1, i64::from)));
+    let pid = pid.ok_or(Errno::Again)?;
+    let mut clone_flags = flags;
+    let mut trace = 0;
+    if sys.task(current, |t| t.ptrace) != 0 {
+        trace = fork_traceflag(sys, current, clone_flags);
+        if trace != 0 {
+            clone_flags |= flags::PTRACE;
+        }
+    }
+    let p = match copy_process(sys, current, clone_flags, pid).await {
+        Ok(p) => p,
+        Err(error) => {
+            sys.m.call("free_pidmap", || vec![("pid", pid.into())], None);
+            free_pidmap(&sys.m, &sys.pids, pid).await;
+            return Err(error);
+        }
+    };
+    let vfork = (clone_flags & flags::VFORK != 0).then(|| {
+        sys.m.call("init_completion(vfork)", Vec::new, None);
+        let vfork = Rc::new(Completion::default());
+        sys.task(p, |t| t.vfork_done = Some(vfork.clone()));
+        vfork
+    });
+    set_free(sys, p, clone_flags, work).await;
+    // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
+    if trace != 0 {
+        sys.task(current, |t| t.ptrace_message = pid.into());
+        ptrace_notify(sys, current, trace);
+    }
+    if let Some(vfork) = vfork {
+        sys.m.call("wait_for_completion(vfork)", Vec::new, None);
+        vfork.wait_for_completion(&sys.m).await;
+        if sys.task(current, |t| t.ptrace & pt::TRACE_VFORK_DONE != 0) {
+            ptrace_notify(sys, current, PTRACE_EVENT_VFORK_DONE);
+        }
+    }
+    let child = match sys.config.hook {
+        Hook::End => {
+            sys.task_or_gone(p, "do_fork() reads p->pid", |t| t.pid).unwrap_or(i32::from_ne_bytes([POISON; 4]))
+        }
+        Hook::EndSavedPid => pid,
+    };
+    let parent = sys.task(current, |t| t.pid);
+    let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
+    kobject_fork(&sys.core, fork_kobj, parent, child).await;
+    Ok(pid)
+}
+
+/// Lets the child run, unless it is to be born stopped.
+async fn set_free(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
+    let stopped = clone_flags & flags::STOPPED != 0;
+    if stopped || sys.task(p, |t| t.ptrace & pt::PTRACED != 0) {
+        sys.m.call("sigaddset(SIGSTOP)", Vec::new, None);
+        sys.task(p, |t| t.pending |= sigmask(SIGSTOP));
+        set_sigpending(sys, p);
+    }
+    if stopped {
+        sys.task(p, |t| t.state = State::Stopped);
+        if let Some(work) = work {
+            sys.newborn.borrow_mut().push((p, work));
+        }
+    } else {
+        wake_up_new_task(sys, p, clone_flags, work).await;
+    }
+}

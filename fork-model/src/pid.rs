@@ -1,0 +1,237 @@
+//! The pid bitmap. Models `kernel/pid.c` (Linux 2.6.11), in its order.
+//!
+//! It counts upwards from the last pid that was given out, and gives up in corners where it need not (semantics, item 37).
+
+use std::cell::{Cell, RefCell};
+
+use sim::mm::Kind;
+use sim::{Cache, Gfp, Handle, Machine, Site};
+
+/// `PID_MAX_DEFAULT`.
+pub const PID_MAX_DEFAULT: i32 = 32_768;
+/// `PID_MAX_LIMIT`, the largest `pid_max`.
+pub const PID_MAX_LIMIT: i32 = 4_194_304;
+/// Where the search starts again after a wrap.
+pub const RESERVED_PIDS: i32 = 300;
+/// Pids in one page of the bitmap.
+pub const BITS_PER_PAGE: i32 = 32_768;
+const PIDMAP_ENTRIES: usize = (PID_MAX_LIMIT / BITS_PER_PAGE) as usize;
+const WORDS: usize = BITS_PER_PAGE as usize / 64;
+const PAGE_SIZE: u32 = 4096;
+
+/// `alloc_pidmap.page`: one page of the bitmap, taken when its first pid is needed.
+pub const PIDMAP_PAGE: Site = Site("alloc_pidmap.page");
+
+/// The bits of one page.
+type Page = Box<[u64; WORDS]>;
+
+/// Models `struct pidmap`: a page that may not be there yet, and how many of its bits are clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct PidMap {
+    nr_free: i32,
+    page: Option<Handle<Page>>,
+}
+
+/// The static variables of the file.
+pub struct Pids {
+    map: RefCell<Vec<PidMap>>,
+    pages: Cache<Page>,
+    /// `pid_max`, changed by sysctl: 301 to [`PID_MAX_LIMIT`].
+    pub pid_max: Cell<i32>,
+    /// `last_pid`, changed by a successful allocation only.
+    pub last_pid: Cell<i32>,
+    /// How many tasks use a number as their pid, thread group, process group or session.
+    users: RefCell<Vec<u32>>,
+}
+
+impl Default for Pids {
+    /// Nothing allocated, not even pid 0: see [`pidmap_init`].
+    fn default() -> Pids {
+        Pids {
+            map: RefCell::new(vec![PidMap { nr_free: BITS_PER_PAGE, page: None }; PIDMAP_ENTRIES]),
+            pages: Cache::new(Kind::PageAlloc),
+            pid_max: Cell::new(PID_MAX_DEFAULT),
+            last_pid: Cell::new(0),
+            users: RefCell::default(),
+        }
+    }
+}
+
+/// A pid's page and its bit in that page.
+fn place(pid: i32) -> (usize, i32) {
+    let page = usize::try_from(pid / BITS_PER_PAGE).expect("pids are not negative");
+    (page, pid % BITS_PER_PAGE)
+}
+
+fn word(offset: i32) -> (usize, u64) {
+    let offset = usize::try_from(offset).expect("offsets are not negative");
+    (offset / 64, 1 << (offset % 64))
+}
+
+/// The first clear bit at or after `offset`, [`BITS_PER_PAGE`] if there is none. Models `find_next_zero_bit()`.
+fn find_next_offset(page: &Page, offset: i32) -> i32 {
+    let (first, _) = word(offset);
+    let clear_from = |(i, bits): (usize, &u64)| {
+        let skipped = if i == first { (1u64 << (offset % 64)) - 1 } else { 0 };
+        let clear = !(bits | skipped);
+        (clear != 0).then(|| i32::try_from(i * 64).expect("in a page") + clear.trailing_zeros().cast_signed())
+    };
+    page.iter().enumerate().skip(first).find_map(clear_from).unwrap_or(BITS_PER_PAGE)
+}
+
+impl Pids {
+    fn page<R>(&self, m: &Machine, page: Handle<Page>, f: impl FnOnce(&mut Page) -> R) -> R {
+        self.pages.with(m, page, "pidmap", f).expect("pages of the bitmap are never freed")
+    }
+
+    /// Models `test_and_set_bit()`: whether the bit was set before.
+    fn test_and_set(&self, m: &Machine, page: Handle<Page>, offset: i32) -> bool {
+        let (word, bit) = word(offset);
+        self.page(m, page, |page| {
+            let was = page[word];
+            page[word] |= bit;
+            was & bit != 0
+        })
+    }
+
+    /// Whether a pid is in use.
+    #[must_use]
+    pub fn is_used(&self, m: &Machine, pid: i32) -> bool {
+        let (page, offset) = place(pid);
+        let (word, bit) = word(offset);
+        self.map.borrow()[page].page.is_some_and(|page| self.page(m, page, |page| page[word] & bit != 0))
+    }
+
+    /// The pages that exist, and how many pids each has free by its counter.
+    #[must_use]
+    pub fn nr_free(&self) -> Vec<(usize, i32)> {
+        let map = self.map.borrow();
+        map.iter().enumerate().filter(|(_, map)| map.page.is_some()).map(|(i, map)| (i, map.nr_free)).collect()
+    }
+}
+
+/// Gives a free pid number back. Models `free_pidmap()`: no checks.
+///
+/// Freeing twice inflates the page's counter for good (semantics, item 40).
+///
+/// # Violations
+/// [`sim::Rule::Oops`]: the pid's page was never allocated.
+pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
+    let (page, offset) = place(pid);
+    let Some(bits) = pids.map.borrow()[page].page else { match m.oops("free_pidmap").await {} };
+    let (word, bit) = word(offset);
+    pids.page(m, bits, |page| page[word] &= !bit);
+    pids.map.borrow_mut()[page].nr_free += 1;
+}
+
+/// Takes the next free pid number.
+///
+/// Models `kernel/pid.c:alloc_pidmap()` (Linux 2.6.11). Looks upwards from `last_pid`, page by page, and wraps to 300.
+///
+/// # Errors
+/// `None` where the kernel returns -1:
+/// - a page of the bitmap could not be allocated ([`PIDMAP_PAGE`]), though others may have free pids;
+/// - no pid is free;
+/// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (semantics, item 37).
+pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
+    let pid_max = pids.pid_max.get();
+    let last = pids.last_pid.get();
+    let mut pid = if last + 1 >= pid_max { RESERVED_PIDS } else { last + 1 };
+    let (mut page, mut offset) = place(pid);
+    let max_scan = (pid_max + BITS_PER_PAGE - 1) / BITS_PER_PAGE - i32::from(offset == 0);
+    for round in 0..=max_scan {
+        let there = pids.map.borrow()[page].page;
+        let bits = match there {
+            Some(bits) => bits,
+            None => get_zeroed_page(m, pids, page).await?,
+        };
+        if pids.map.borrow()[page].nr_free > 0 {
+            // In the last round, back in the first page, the search ends where it began.
+            let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0;
+            loop {
+                if !pids.test_and_set(m, bits, offset) {
+                    pids.map.borrow_mut()[page].nr_free -= 1;
+                    pids.last_pid.set(pid);
+                    return Some(pid);
+                }
+                offset = pids.page(m, bits, |page| find_next_offset(page, offset));
+                pid = i32::try_from(page).expect("few pages") * BITS_PER_PAGE + offset;
+                if offset >= BITS_PER_PAGE || pid >= pid_max || (bounded && pid >= last) {
+                    break;
+                }
+            }
+        }
+        (page, offset) = if i32::try_from(page).expect("few pages") < (pid_max - 1) / BITS_PER_PAGE {
+            (page + 1, 0)
+        } else if last == RESERVED_PIDS {
+            return None;
+        } else {
+            (0, RESERVED_PIDS)
+        };
+        pid = i32::try_from(page).expect("few pages") * BITS_PER_PAGE + offset;
+    }
+    None
+}
+
+/// The page that a search has reached and nobody has used. Somebody else may bring it while this allocation sleeps.
+async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle<Page>> {
+    let fresh = pids.pages.alloc(m, PIDMAP_PAGE, PAGE_SIZE, Gfp::KERNEL, Box::new([0; WORDS])).await;
+    let existing = pids.map.borrow()[page].page;
+    match (existing, fresh) {
+        (Some(existing), fresh) => {
+            if let Some(fresh) = fresh {
+                pids.pages.free(m, fresh, "alloc_pidmap");
+            }
+            Some(existing)
+        }
+        (None, fresh) => {
+            pids.map.borrow_mut()[page].page = fresh;
+            fresh
+        }
+    }
+}
+
+/// One more task uses this number. Models the counting of `attach_pid()`, of which the hash chains are left out.
+pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) {
+    m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
+    let mut users = pids.users.borrow_mut();
+    let nr = usize::try_from(nr).expect("pids are not negative");
+    if users.len() <= nr {
+        users.resize(nr + 1, 0);
+    }
+    users[nr] += 1;
+}
+
+/// One task less uses this number; the last one gives it back. Models `detach_pid()`.
+pub(crate) async fn detach_pid(m: &Machine, pids: &Pids, nr: i32) {
+    let left = {
+        let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
+        *users = users.saturating_sub(1);
+        *users
+    };
+    if left == 0 {
+        free_pidmap(m, pids, nr).await;
+    }
+}
+
+/// Takes the first page, and pid 0 for the idle task. Models `pidmap_init()`.
+pub async fn pidmap_init(m: &Machine, pids: &Pids) {
+    if get_zeroed_page(m, pids, 0).await.is_some() {
+        mark_used(m, pids, 0).await;
+    }
+}
+
+/// Sets a pid's bit if it is clear, as if it had been allocated; its page is made if need be. For tests and restores.
+pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
+    let (page, offset) = place(pid);
+    let there = pids.map.borrow()[page].page;
+    let bits = match there {
+        Some(bits) => bits,
+        None => match get_zeroed_page(m, pids, page).await {
+            Some(bits) => bits,
+            None => return,
+        },
+    };
+    let was_set = pids.test_and_set(m, bits, offset);
+    pids.map.borrow_mut()[page].nr_free -= i32::from(!was_set);
+}

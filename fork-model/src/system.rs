@@ -1,0 +1,218 @@
+//! The state that the kernel keeps in static variables of `kernel/`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use sim::lock::Lock;
+use sim::mm::{Kind, Ledger, LiveEntry};
+use sim::{Cache, Errno, Machine, Rule};
+use slab::Slab;
+use uevent::kobject::KobjId;
+use uevent::{ConfigError, Core};
+
+use crate::hook::Hook;
+use crate::pid::Pids;
+use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef, ThreadInfo, User, UserRef, Work};
+
+/// How the kernel was configured, and which hook it carries.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemConfig {
+    /// Configuration of the layers below.
+    pub core: uevent::Config,
+    /// `CONFIG_NUMA`: a fork copies a memory policy.
+    pub numa: bool,
+    /// Pages of memory, which fix the limits of tasks: see [`fork_init`](crate::fork::fork_init).
+    pub mempages: u64,
+    /// Where the notification stands.
+    pub hook: Hook,
+}
+
+impl Default for SystemConfig {
+    /// The kernel of the vectors, with 512 MiB, and the patch as posted.
+    fn default() -> SystemConfig {
+        SystemConfig { core: uevent::Config::default(), numa: false, mempages: 131_072, hook: Hook::End }
+    }
+}
+
+/// One simulated kernel, from the process table down.
+pub struct System {
+    /// The machine it runs on.
+    pub m: Rc<Machine>,
+    /// The layer that tells user space.
+    pub core: Core,
+    /// How it was configured.
+    pub config: SystemConfig,
+    /// The pid bitmap.
+    pub pids: Pids,
+    /// `tasklist_lock`: guards parents, children, groups and exit states.
+    pub tasklist_lock: Lock,
+    /// `siglock`. DIFFERENCE: one for all tasks, not one for each `sighand_struct`.
+    pub siglock: Lock,
+    pub(crate) tasks: Cache<Task>,
+    pub(crate) thread_infos: Cache<ThreadInfo>,
+    pub(crate) signals: RefCell<Slab<Signal>>,
+    pub(crate) sighands: RefCell<Slab<Sighand>>,
+    /// Users of each memory map.
+    pub(crate) mms: RefCell<Slab<u32>>,
+    pub(crate) users: RefCell<Slab<User>>,
+    /// `pid_hash` of type PID: the task of each number.
+    pub(crate) pid_hash: RefCell<Vec<Option<TaskRef>>>,
+    /// Work of tasks that were born stopped.
+    pub(crate) newborn: RefCell<Vec<(TaskRef, Work)>>,
+    /// Helpers that fail when they are called next, by name; see [`System::helper`].
+    pub helper_failures: RefCell<Vec<(String, Errno)>>,
+    /// `fork_kobj`, once [`fork_init`](crate::fork::fork_init) has run.
+    pub fork_kobj: Cell<Option<KobjId>>,
+    /// `child_reaper`: who inherits orphans.
+    pub child_reaper: Cell<Option<TaskRef>>,
+    /// `nr_threads`.
+    pub nr_threads: Cell<i64>,
+    /// `max_threads`.
+    pub max_threads: Cell<i64>,
+    /// `total_forks`.
+    pub total_forks: Cell<u64>,
+    /// `process_counts`, summed over CPUs.
+    pub process_counts: Cell<i64>,
+}
+
+impl System {
+    /// A kernel before `start_kernel()`; see [`boot`](crate::init::boot).
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a configuration of which no patched kernel can be built.
+    pub fn new(m: Rc<Machine>, config: SystemConfig) -> Result<Rc<System>, ConfigError> {
+        Ok(Rc::new(System {
+            core: Core::new(m.clone(), config.core.clone())?,
+            m,
+            config,
+            pids: Pids::default(),
+            tasklist_lock: Lock::new("tasklist_lock"),
+            siglock: Lock::new("siglock"),
+            tasks: Cache::new(Kind::CacheAlloc),
+            thread_infos: Cache::new(Kind::PageAlloc),
+            signals: RefCell::default(),
+            sighands: RefCell::default(),
+            mms: RefCell::default(),
+            users: RefCell::default(),
+            pid_hash: RefCell::default(),
+            newborn: RefCell::default(),
+            helper_failures: RefCell::default(),
+            fork_kobj: Cell::new(None),
+            child_reaper: Cell::new(None),
+            nr_threads: Cell::new(0),
+            max_threads: Cell::new(0),
+            total_forks: Cell::new(0),
+            process_counts: Cell::new(0),
+        }))
+    }
+
+    /// Reads or changes a task that the caller holds a reference to.
+    ///
+    /// # Panics
+    /// If it was freed. Where that can happen in the kernel, the model uses [`System::task_or_gone`].
+    #[inline]
+    pub fn task<R>(&self, task: TaskRef, f: impl FnOnce(&mut Task) -> R) -> R {
+        self.tasks.with(&self.m, task, "task_struct", f).expect("a reference is held")
+    }
+
+    /// Reads a task that may be gone; then `None`, and a [`Rule::UseAfterFree`] that says what `who` looked at.
+    #[inline]
+    pub fn task_or_gone<R>(&self, task: TaskRef, who: &str, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
+        self.tasks.with(&self.m, task, who, f).ok()
+    }
+
+    /// Whether a task is still there. Asking is no use of it.
+    #[must_use]
+    pub fn is_there(&self, task: TaskRef) -> bool {
+        self.tasks.peek(task, |_| ()).is_some()
+    }
+
+    /// Reads or changes what the threads of a group share.
+    pub fn signal<R>(&self, signal: SignalRef, f: impl FnOnce(&mut Signal) -> R) -> R {
+        f(&mut self.signals.borrow_mut()[signal.0 as usize])
+    }
+
+    /// Reads or changes signal handlers.
+    pub fn sighand<R>(&self, sighand: SighandRef, f: impl FnOnce(&mut Sighand) -> R) -> R {
+        f(&mut self.sighands.borrow_mut()[sighand.0 as usize])
+    }
+
+    /// Reads or changes a user.
+    pub fn user<R>(&self, user: UserRef, f: impl FnOnce(&mut User) -> R) -> R {
+        f(&mut self.users.borrow_mut()[user.0 as usize])
+    }
+
+    /// Makes a user.
+    pub fn new_user(&self, user: User) -> UserRef {
+        UserRef(index(self.users.borrow_mut().insert(user)))
+    }
+
+    pub(crate) fn new_signal(&self, signal: Signal) -> SignalRef {
+        SignalRef(index(self.signals.borrow_mut().insert(signal)))
+    }
+
+    pub(crate) fn new_sighand(&self, sighand: Sighand) -> SighandRef {
+        SighandRef(index(self.sighands.borrow_mut().insert(sighand)))
+    }
+
+    /// Makes a memory map with one user.
+    pub fn new_mm(&self) -> MmRef {
+        MmRef(index(self.mms.borrow_mut().insert(1)))
+    }
+
+    /// The task of a pid. Models `find_task_by_pid()`; needs `tasklist_lock`.
+    #[must_use]
+    pub fn find_task_by_pid(&self, pid: i32) -> Option<TaskRef> {
+        self.pid_hash.borrow().get(usize::try_from(pid).ok()?).copied().flatten()
+    }
+
+    /// How many task structures exist, the idle task included.
+    #[must_use]
+    pub fn live_tasks(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// Calls a function that the model does not open: traced, and failing if [`System::helper_failures`] says so.
+    ///
+    /// # Errors
+    /// What [`System::helper_failures`] asks for.
+    #[inline]
+    pub(crate) fn helper(&self, func: &'static str) -> Result<(), Errno> {
+        let result = self.helper_failure(func).map_or(Ok(()), Err);
+        self.m.call(func, Vec::new, Some(sim::errno::Rc::rc(&result)));
+        result
+    }
+
+    #[inline]
+    pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
+        let failures = self.helper_failures.borrow();
+        failures.iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)
+    }
+
+    /// All object caches, for leak checks.
+    fn ledgers(&self) -> [&dyn Ledger; 4] {
+        let [skbs, socks] = self.core.ledgers();
+        [skbs, socks, &self.tasks, &self.thread_infos]
+    }
+
+    /// Everything that is still allocated, oldest first.
+    #[must_use]
+    pub fn live(&self) -> Vec<LiveEntry> {
+        self.m.live(&self.ledgers())
+    }
+
+    /// Reports as a leak whatever is allocated now and was not at `before`. Returns how many.
+    pub fn report_leaks_since(&self, before: &[LiveEntry]) -> usize {
+        let last = before.iter().map(|entry| entry.seq).max().unwrap_or(0);
+        let leaks: Vec<_> = self.live().into_iter().filter(|entry| entry.seq > last).collect();
+        for entry in &leaks {
+            let text = format!("leak: {} bytes of {} were never freed", entry.size, entry.site);
+            self.m.report(Rule::Leak, text, Some(format!("allocated by lane {} in step {}", entry.lane, entry.step)));
+        }
+        leaks.len()
+    }
+}
+
+pub(crate) fn index(key: usize) -> u32 {
+    u32::try_from(key).expect("fewer objects than 2^32")
+}
