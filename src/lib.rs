@@ -1,4 +1,31 @@
-//! forklab.
+//! A userspace test bed for one kernel path: *a process forks, and user space is told*.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`lab`] | runs scenarios and recorded workloads, and reports |
+//! | [`render`] | pictures of a run: lanes, ftrace text, capture files, layouts of memory |
+//! | [`scenario_file`], [`workload`] | what the user writes or records |
+//! | [`input`] | what the user got wrong |
+//! | [`cli`] | the command line |
+//!
+//! Below stand the simulated kernel's layers: `forklab-sim` (the machine), `forklab-uevent` (kobjects, netlink, the wire
+//! codec) and `forklab-fork-model` (tasks, the hook, the listener's tree).
+//!
+//! The patch as posted, a parent that ignores `SIGCHLD`, and one schedule:
+//!
+//! ```
+//! use forklab::lab::{run::{Loaded, Watch, run}, spec::Spec};
+//!
+//! let spec: Spec = "v1 autoreap hook=end-saved-pid seed=7 fault=none".parse()?;
+//! let report = run(&Loaded::new(spec, |_| ())?, Watch::default())?;
+//! assert!(report.violations.is_empty());
+//! assert_eq!(report.listeners[0].messages, [r"fork@/fork_kobj\0100\0101\0"]);
+//! # Ok::<(), forklab::input::InputError>(())
+//! ```
+
+pub mod cli;
 pub mod input;
+pub mod lab;
+pub mod render;
 pub mod scenario_file;
 pub mod workload;

@@ -8,6 +8,7 @@ use sim::lock::Mode;
 use crate::System;
 use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
 use crate::pid::detach_pid;
+use crate::ptrace::__ptrace_unlink;
 use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
 use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
 
@@ -56,14 +57,20 @@ impl System {
         std::iter::successors(first, |child| self.task(*child, |t| t.children.next)).collect()
     }
 
-    /// The task of a pid from now on.
-    pub(crate) fn hash_pid(&self, pid: i32, task: Option<TaskRef>) {
+    /// The task of a pid from now on, unless it has one: only 0 is shared, by the idle tasks.
+    pub(crate) fn hash_pid(&self, pid: i32, task: TaskRef) {
         let mut hash = self.pid_hash.borrow_mut();
         let pid = usize::try_from(pid).expect("pids are not negative");
         if hash.len() <= pid {
             hash.resize(pid + 1, None);
         }
-        hash[pid] = task;
+        hash[pid].get_or_insert(task);
+    }
+
+    /// The pid is no longer this task's.
+    fn unhash_pid(&self, pid: i32, task: TaskRef) {
+        let mut hash = self.pid_hash.borrow_mut();
+        hash[usize::try_from(pid).expect("pids are not negative")].take_if(|hashed| *hashed == task);
     }
 
     /// Whether a task is the last of its group that has not been released.
@@ -79,7 +86,7 @@ async fn __unhash_process(sys: &System, p: TaskRef) {
     sys.nr_threads.set(sys.nr_threads.get() - 1);
     detach_pid(&sys.m, &sys.pids, pid).await;
     detach_pid(&sys.m, &sys.pids, tgid).await;
-    sys.hash_pid(pid, None);
+    sys.unhash_pid(pid, p);
     if pid == tgid {
         let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
         detach_pid(&sys.m, &sys.pids, pgrp).await;
@@ -89,6 +96,14 @@ async fn __unhash_process(sys: &System, p: TaskRef) {
     sys.drop_child(parent, p);
 }
 
+/// Takes a task that never runs out of the process table: the idle task of another CPU. Models `unhash_process()`.
+pub(crate) async fn unhash_process(sys: &System, p: TaskRef) {
+    sys.m.call("unhash_process", Vec::new, None);
+    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    __unhash_process(sys, p).await;
+    drop(held);
+}
+
 /// Takes a dead task out of the process table and drops the table's reference; so may its leader, if that only waited
 /// for its last thread.
 ///
@@ -96,17 +111,20 @@ async fn __unhash_process(sys: &System, p: TaskRef) {
 pub(crate) async fn release_task(sys: &System, p: TaskRef) {
     let mut next = Some(p);
     while let Some(p) = next.take() {
-        let (pid, user, leader) = sys.task(p, |t| (t.pid, t.user, t.group_leader));
+        let (pid, user, leader, signal) = sys.task(p, |t| (t.pid, t.user, t.group_leader, t.signal));
         sys.m.call("release_task", || vec![("pid", pid.into())], None);
         sys.user(user, |u| u.processes -= 1);
         let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-        __unhash_process(sys, p).await;
-        if leader != p && sys.signal(sys.task(p, |t| t.signal), |s| s.count == 2) {
-            next = zap_leader(sys, leader);
+        if sys.task(p, |t| t.ptrace != 0) {
+            __ptrace_unlink(sys, p);
         }
-        sys.signal(sys.task(p, |t| t.signal), |s| s.others.retain(|other| *other != p));
+        __unhash_process(sys, p).await;
+        sys.signal(signal, |s| s.others.retain(|other| *other != p));
         put_signal(sys, p);
         put_sighand(sys, p);
+        if leader != p {
+            next = zap_leader(sys, leader);
+        }
         drop(held);
         sys.user(user, |u| {
             u.count -= 1;
@@ -116,58 +134,74 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
     }
 }
 
-/// A leader that is a zombie tells its parent once its last thread is gone; it may have to release itself.
+/// A leader that is a zombie tells its parent once its last thread is gone; it may have to be released, too.
+///
+/// Models the middle of `release_task()`. Needs `tasklist_lock`.
 fn zap_leader(sys: &System, leader: TaskRef) -> Option<TaskRef> {
     let (state, signal) = sys.task(leader, |t| (t.exit_state, t.exit_signal));
-    if state != ExitState::Zombie || signal == -1 {
+    if state != ExitState::Zombie || !sys.thread_group_empty(leader) {
         return None;
     }
     do_notify_parent(sys, leader, signal);
-    let reaps_itself = sys.task(leader, |t| t.exit_signal == -1);
-    if reaps_itself {
-        sys.task(leader, |t| t.exit_state = ExitState::Dead);
-    }
-    reaps_itself.then_some(leader)
+    // Its parent does not want to know, and nobody waits for a task without an exit signal.
+    sys.task(leader, |t| t.exit_signal == -1).then_some(leader)
 }
 
-/// Gives the children of a dying task to another thread of its group, else to init. Models `forget_original_parent()`.
+/// Gives the children of a dying task to another thread of its group, else to init, and lets go of those it traces.
 ///
-/// Returns the zombies that release themselves, since their new parent does not want to know.
+/// Models `forget_original_parent()`. Needs `tasklist_lock`. Returns zombies that only their tracer kept from releasing
+/// themselves. DIFFERENCE: init may exit without a panic; its children then keep it as their parent.
 fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
-    let reaper = sys.sibling_thread(father).or(sys.child_reaper.get());
-    let mut dead = Vec::new();
-    let Some(reaper) = reaper.filter(|reaper| *reaper != father) else { return dead };
-    for child in sys.children(father) {
-        sys.drop_child(father, child);
-        sys.adopt_child(reaper, child);
-        let (pid, to) = (sys.task(child, |t| t.pid), sys.task(reaper, |t| t.pid));
-        sys.m.call("reparent_thread", || vec![("pid", pid.into()), ("to", to.into())], None);
-        let zombie = sys.task(child, |t| {
-            (t.real_parent, t.parent) = (reaper, reaper);
-            if t.exit_signal != -1 {
-                t.exit_signal = SIGCHLD;
-            }
-            t.exit_state == ExitState::Zombie && t.exit_signal != -1
-        });
-        if zombie && sys.thread_group_empty(child) {
-            do_notify_parent(sys, child, SIGCHLD);
-            if sys.task(child, |t| t.exit_signal == -1) {
-                sys.task(child, |t| t.exit_state = ExitState::Dead);
-                dead.push(child);
-            }
+    let mut to_release = Vec::new();
+    for child in sys.ptrace_children(father) {
+        __ptrace_unlink(sys, child);
+        let (state, signal, parent) = sys.task(child, |t| (t.exit_state, t.exit_signal, t.real_parent));
+        if state == ExitState::Zombie && signal == -1 {
+            to_release.push(child);
+        } else if state == ExitState::Zombie && parent != father && sys.thread_group_empty(child) {
+            do_notify_parent(sys, child, signal);
         }
     }
-    dead
+    let reaper = sys.next_living_thread(father).or(sys.child_reaper.get());
+    if let Some(reaper) = reaper.filter(|reaper| *reaper != father) {
+        for child in sys.children(father) {
+            reparent_thread(sys, child, father, reaper);
+        }
+    }
+    to_release
+}
+
+/// Moves a child from its dying parent to the new one, who is told of its death if the old one was.
+///
+/// Models `reparent_thread()`. Needs `tasklist_lock`. A zombie whose new parent ignores `SIGCHLD` stays one for ever:
+/// nobody may wait for it any more, and nobody releases it, as in the kernel until 2.6.30.
+fn reparent_thread(sys: &System, child: TaskRef, father: TaskRef, reaper: TaskRef) {
+    let (pid, to) = (sys.task(child, |t| t.pid), sys.task(reaper, |t| t.pid));
+    sys.m.call("reparent_thread", || vec![("pid", pid.into()), ("to", to.into())], None);
+    sys.drop_child(father, child);
+    sys.adopt_child(reaper, child);
+    let (state, signal) = sys.task(child, |t| {
+        (t.real_parent, t.parent) = (reaper, reaper);
+        if t.exit_signal != -1 {
+            t.exit_signal = SIGCHLD; // Nobody shall slay init with a signal of its own choice.
+        }
+        (t.exit_state, t.exit_signal)
+    });
+    if state == ExitState::Zombie && signal != -1 && sys.thread_group_empty(child) {
+        do_notify_parent(sys, child, signal);
+    }
 }
 
 impl System {
-    /// Another thread of the same group that is not on its way out.
-    fn sibling_thread(&self, tsk: TaskRef) -> Option<TaskRef> {
+    /// The next thread of the same group, in a ring, that is not dead.
+    fn next_living_thread(&self, tsk: TaskRef) -> Option<TaskRef> {
         if self.thread_group_empty(tsk) {
             return None;
         }
-        let lives = |other: &TaskRef| *other != tsk && self.task(*other, |t| t.flags & pf::EXITING == 0);
-        self.threads(tsk).into_iter().find(lives)
+        let threads = self.threads(tsk);
+        let (before, from) = threads.split_at(threads.iter().position(|thread| *thread == tsk)?);
+        let lives = |thread: &TaskRef| self.task(*thread, |t| t.exit_state == ExitState::Alive);
+        from[1..].iter().chain(before).copied().find(lives)
     }
 
     /// The threads of a group, its leader first.
@@ -180,10 +214,11 @@ impl System {
 /// Tells everybody who must know that a task ended. Models `exit_notify()`.
 async fn exit_notify(sys: &System, tsk: TaskRef) {
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-    let orphans = forget_original_parent(sys, tsk);
-    let (exit_signal, ptrace) = sys.task(tsk, |t| (t.exit_signal, t.ptrace));
+    let ptrace_dead = forget_original_parent(sys, tsk);
+    let (exit_signal, ptrace, tracer) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer));
     if exit_signal != -1 && sys.thread_group_empty(tsk) {
-        do_notify_parent(sys, tsk, exit_signal);
+        // The exit signal means something to the real parent only.
+        do_notify_parent(sys, tsk, if tracer.is_none() { exit_signal } else { SIGCHLD });
     } else if ptrace != 0 {
         do_notify_parent(sys, tsk, SIGCHLD);
     }
@@ -192,8 +227,8 @@ async fn exit_notify(sys: &System, tsk: TaskRef) {
         t.exit_state
     });
     drop(held);
-    for orphan in orphans {
-        release_task(sys, orphan).await;
+    for dead in ptrace_dead {
+        release_task(sys, dead).await;
     }
     // Nobody will wait for it: it releases itself.
     if state == ExitState::Dead {
@@ -248,40 +283,46 @@ enum Found {
 
 /// Waits for a child to end, and releases it. Returns its pid and exit code.
 ///
-/// Models `kernel/exit.c:do_wait()` and `wait_task_zombie()` (Linux 2.6.11). Children of the other threads of the group
-/// count, too: another thread may release a child that this one has just forked.
+/// Models `kernel/exit.c:do_wait()` (Linux 2.6.11). Children of the other threads of the group count, too: another
+/// thread may release a child that this one has just forked.
 /// `patient`: it may wait to the end of the run, as init does.
 ///
 /// # Errors
 /// [`Errno::Child`]: there is nobody to wait for.
+///
+/// # Differences from Linux
+/// DIFFERENCE: children of any exit signal count, as with `__WALL`; no signal interrupts the wait.
 pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool) -> Result<(i32, i32), Errno> {
     let wait = sys.signal(sys.task(current, |t| t.signal), |s| s.wait_chldexit.clone());
     loop {
         let held = sys.tasklist_lock.take(&sys.m, Mode::READ).await;
-        let found = look(sys, current, which);
-        drop(held);
-        match found {
-            Found::Nobody if !patient => return Err(Errno::Child),
+        match look(sys, current, which) {
             Found::Zombie(child) => {
-                // No point since the look: nobody else can have found it.
-                let (pid, code) = sys.task(child, |t| {
-                    t.exit_state = ExitState::Dead;
-                    (t.pid, t.exit_code)
-                });
-                sys.m.call("wait_task_zombie", || vec![("pid", pid.into())], None);
+                let reaped = wait_task_zombie(sys, child);
+                drop(held);
                 release_task(sys, child).await;
-                return Ok((pid, code));
+                return Ok(reaped);
             }
-            Found::Nobody | Found::Alive => {
-                let news = || match look(sys, current, which) {
-                    Found::Zombie(_) => true,
-                    Found::Alive => false,
-                    Found::Nobody => !patient,
-                };
-                wait.wait_event(&sys.m, "kernel/exit.c:do_wait()", patient, news).await;
-            }
+            Found::Nobody if !patient => return Err(Errno::Child),
+            Found::Nobody | Found::Alive => drop(held),
         }
+        let news = || match look(sys, current, which) {
+            Found::Zombie(_) => true,
+            Found::Alive => false,
+            Found::Nobody => !patient,
+        };
+        wait.wait_event(&sys.m, "kernel/exit.c:do_wait()", patient, news).await;
     }
+}
+
+/// Claims a zombie, so that no other thread releases it, too. Models the start of `wait_task_zombie()`.
+fn wait_task_zombie(sys: &System, child: TaskRef) -> (i32, i32) {
+    let (pid, code) = sys.task(child, |t| {
+        t.exit_state = ExitState::Dead;
+        (t.pid, t.exit_code)
+    });
+    sys.m.call("wait_task_zombie", || vec![("pid", pid.into())], None);
+    (pid, code)
 }
 
 /// Looks for a zombie among the children of the group.
@@ -305,10 +346,10 @@ fn look_among(sys: &System, parent: TaskRef, which: WaitFor) -> Found {
     let mut found = Found::Nobody;
     let mut next = sys.task(parent, |t| t.children.first);
     while let Some(child) = next {
-        let (pid, state, leader, sibling) = sys.task(child, |t| (t.pid, t.exit_state, t.group_leader, t.children.next));
+        let (pid, state, signal, sibling) = sys.task(child, |t| (t.pid, t.exit_state, t.exit_signal, t.children.next));
         next = sibling;
-        // A thread is no child: its exit signal is -1, and nobody waits for it.
-        let wanted = leader == child && (which == WaitFor::Any || which == WaitFor::Pid(pid));
+        // Nobody waits for a thread, nor for a child that reaps itself: neither has an exit signal.
+        let wanted = signal != -1 && (which == WaitFor::Any || which == WaitFor::Pid(pid));
         match state {
             ExitState::Zombie if wanted && sys.thread_group_empty(child) => return Found::Zombie(child),
             ExitState::Zombie | ExitState::Alive if wanted => found = Found::Alive,

@@ -2,55 +2,32 @@
 
 use std::rc::Rc;
 
-use sim::lock::{Completion, Mode, WaitQueue};
+use sim::lock::{Completion, Mode};
 use sim::mm::POISON;
 use sim::{Errno, Gfp, Site};
 use uevent::kobject::{kobject_init, kobject_set_name};
 use uevent::kobject_uevent::kobject_fork;
 
 use crate::System;
+use crate::exit::unhash_process;
 use crate::hook::Hook;
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
-use crate::sched::{
-    Children, ExitState, MmRef, Sighand, Signal, State, Task, TaskRef, ThreadInfo, TidPointers, Work, cap, pf, pt,
-    wake_up_new_task,
+use crate::ptrace::{
+    __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
 };
-use crate::signal::{SIGCHLD, SIGKILL, SIGSTOP, sigmask};
+use crate::sched::{
+    Children, ExitState, Rlimit, State, Task, TaskRef, ThreadInfo, TidPointers, Work, cap, pf, pt, wake_up_new_task,
+};
+use crate::signal::{SIGCHLD, SIGKILL, SIGSTOP, ptrace_notify, sigmask};
+use crate::tree::Fork;
 
-/// What a fork is asked to share and to do. Models `include/linux/sched.h`.
-pub mod flags {
-    macro_rules! flags {
-        ($($name:ident $text:literal $bits:literal $says:literal;)*) => {
-            $(#[doc = concat!("`", $text, "`: ", $says, ".")] pub const $name: u32 = $bits;)*
+mod bad_fork;
+pub mod flags;
+mod share;
 
-            /// All flags by the kernel's name, lowest bit first.
-            pub const ALL: &[(&str, u32)] = &[$(($text, $name)),*];
-        };
-    }
-    flags! {
-        VM "CLONE_VM" 0x100 "share the memory";
-        FS "CLONE_FS" 0x200 "share root, working directory and umask";
-        FILES "CLONE_FILES" 0x400 "share open files";
-        SIGHAND "CLONE_SIGHAND" 0x800 "share signal handlers; needs `CLONE_VM`";
-        PTRACE "CLONE_PTRACE" 0x2000 "trace the child, too";
-        VFORK "CLONE_VFORK" 0x4000 "wait until the child execs or exits";
-        PARENT "CLONE_PARENT" 0x8000 "the child becomes a sibling";
-        THREAD "CLONE_THREAD" 0x10000 "the child becomes a thread of the group; needs `CLONE_SIGHAND`";
-        NEWNS "CLONE_NEWNS" 0x20000 "new mount namespace; not with `CLONE_FS`";
-        SYSVSEM "CLONE_SYSVSEM" 0x40000 "share System V undo lists";
-        SETTLS "CLONE_SETTLS" 0x80000 "set thread-local storage";
-        PARENT_SETTID "CLONE_PARENT_SETTID" 0x10_0000 "store the child's pid in the parent's memory";
-        CHILD_CLEARTID "CLONE_CHILD_CLEARTID" 0x20_0000 "clear the child's pid in its memory when it exits";
-        DETACHED "CLONE_DETACHED" 0x40_0000 "means nothing any more";
-        UNTRACED "CLONE_UNTRACED" 0x80_0000 "a tracer cannot force `CLONE_PTRACE`";
-        CHILD_SETTID "CLONE_CHILD_SETTID" 0x100_0000 "store the child's pid in its memory";
-        STOPPED "CLONE_STOPPED" 0x200_0000 "the child is born stopped";
-    }
-    /// The bits that name the child's exit signal.
-    pub const CSIGNAL: u32 = 0xff;
-    /// A plain `fork()`.
-    pub const SIGCHLD: u32 = 17;
-}
+use bad_fork::{BadFork, unwind};
+use share::{copy_mm, copy_sighand, copy_signal};
+pub(crate) use share::{mm_release, mmput, put_sighand, put_signal};
 
 /// `alloc_task_struct`: the task itself.
 pub const TASK_STRUCT: Site = Site("alloc_task_struct");
@@ -60,14 +37,6 @@ const SIZEOF_TASK_STRUCT: u32 = 1712;
 /// Bytes of a kernel stack.
 pub const THREAD_SIZE: u32 = 8192;
 const PAGE_SIZE: u64 = 4096;
-/// `ptrace_notify()` code of an event: the event's number and `SIGTRAP`.
-const fn ptrace_code(event: i64) -> i64 {
-    event << 8 | 5
-}
-const PTRACE_EVENT_FORK: i64 = 1;
-const PTRACE_EVENT_VFORK: i64 = 2;
-const PTRACE_EVENT_CLONE: i64 = 3;
-const PTRACE_EVENT_VFORK_DONE: i64 = 5;
 
 /// Models `free_task()`, when the last reference is gone.
 pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
@@ -91,7 +60,7 @@ pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
     let max_threads = (mempages / (8 * u64::from(THREAD_SIZE) / PAGE_SIZE)).max(20);
     sys.max_threads.set(i64::try_from(max_threads).expect("fewer tasks than 2^63"));
     let signal = sys.task(init_task, |t| t.signal);
-    sys.signal(signal, |s| s.rlimit_nproc = max_threads / 2);
+    sys.signal(signal, |s| s.rlimit_nproc = Rlimit::both(max_threads / 2));
     let kobj = sys.core.new_kobject();
     kobject_init(&sys.core, kobj);
     let named = kobject_set_name(&sys.core, kobj, b"fork_kobj", Vec::new).await;
@@ -108,20 +77,26 @@ pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
 async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> {
     sys.m.call("dup_task_struct", Vec::new, None);
     sys.m.call("prepare_to_copy", Vec::new, None);
-    let copy = sys.task(orig, |t| Task {
-        usage: 2,
-        vfork_done: None,
-        tracer: None,
-        children: Children::default(),
-        exit_state: ExitState::Alive,
-        state: State::Running,
-        ..*t
-    });
-    let allocated = sys.tasks.alloc(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
+    let copy = || {
+        sys.task(orig, |t| Task {
+            usage: 2,
+            vfork_done: None,
+            tracer: None,
+            children: Children::default(),
+            exit_state: ExitState::Alive,
+            state: State::Running,
+            ..*t
+        })
+    };
+    let allocated = sys.tasks.alloc(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy()).await;
     let tsk = told(sys, "alloc_task_struct", allocated)?;
     let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
     match told(sys, "alloc_thread_info", allocated) {
-        Ok(thread_info) => sys.task(tsk, |t| t.thread_info = thread_info),
+        Ok(thread_info) => {
+            // Copied once both are there: others may have changed the caller while it slept for them.
+            let copy = Task { thread_info, ..copy() };
+            sys.task(tsk, |t| *t = copy);
+        }
         Err(error) => {
             free_task_struct(sys, tsk);
             return Err(error);
@@ -136,81 +111,6 @@ fn told<T>(sys: &System, func: &'static str, allocated: Option<T>) -> Result<T, 
     result
 }
 
-/// One user of a memory map less. Models `mmput()`.
-pub(crate) fn mmput(sys: &System, mm: MmRef) {
-    let mut mms = sys.mms.borrow_mut();
-    let users = &mut mms[mm.0 as usize];
-    *users -= 1;
-    let func = if *users == 0 { "mmput(own)" } else { "mmput(shared)" };
-    if *users == 0 {
-        mms.remove(mm.0 as usize);
-    }
-    sys.m.call(func, Vec::new, None);
-}
-
-/// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
-pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
-    if let Some(vfork_done) = sys.task(tsk, |t| t.vfork_done.take()) {
-        sys.m.call("complete(vfork)", Vec::new, None);
-        vfork_done.complete(&sys.m);
-    }
-}
-
-/// Models `copy_mm()`: none for a kernel thread, shared with `CLONE_VM`, else a copy.
-fn copy_mm(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
-    let old = sys.task(tsk, |t| t.mm.take());
-    sys.helper("copy_mm")?;
-    let mm = old.map(|old| {
-        if clone_flags & flags::VM == 0 {
-            return sys.new_mm();
-        }
-        sys.mms.borrow_mut()[old.0 as usize] += 1;
-        old
-    });
-    sys.task(tsk, |t| t.mm = mm);
-    Ok(())
-}
-
-/// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
-fn copy_sighand(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
-    sys.helper("copy_sighand")?;
-    let old = sys.task(tsk, |t| t.sighand);
-    let sighand = if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
-        sys.sighand(old, |s| s.count += 1);
-        old
-    } else {
-        let ignores_sigchld = sys.sighand(old, |s| s.ignores_sigchld);
-        sys.new_sighand(Sighand { count: 1, ignores_sigchld })
-    };
-    sys.task(tsk, |t| t.sighand = sighand);
-    Ok(())
-}
-
-/// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
-fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
-    sys.helper("copy_signal")?;
-    let old = sys.task(tsk, |t| t.signal);
-    let signal = if clone_flags & flags::THREAD != 0 {
-        sys.signal(old, |s| s.count += 1);
-        old
-    } else {
-        let (pgrp, session, rlimit_nproc) = sys.signal(old, |s| (s.pgrp, s.session, s.rlimit_nproc));
-        sys.new_signal(Signal {
-            count: 1,
-            others: Vec::new(),
-            shared_pending: 0,
-            group_exit: false,
-            group_stop_count: 0,
-            pgrp,
-            session,
-            rlimit_nproc,
-            wait_chldexit: Rc::new(WaitQueue::default()),
-        })
-    };
-    sys.task(tsk, |t| t.signal = signal);
-    Ok(())
-}
-
 /// Asks for a capability; a yes is remembered on the caller. Models `capable()`.
 fn capable(sys: &System, current: TaskRef, name: &'static str, bit: u32) -> bool {
     let yes = sys.task(current, |t| {
@@ -220,104 +120,6 @@ fn capable(sys: &System, current: TaskRef, name: &'static str, bit: u32) -> bool
     });
     sys.m.call("capable", || vec![("arg", name.into())], Some(yes.into()));
     yes
-}
-
-/// The labels at which a failed `copy_process()` starts to unwind, in the order in which it falls through them.
-///
-/// A step that fails starts at the label of the step *before* it: `copy_mm` failing starts at `Signal`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum BadFork {
-    /// `bad_fork_cleanup_namespace`
-    Namespace,
-    Keys,
-    Mm,
-    Signal,
-    Sighand,
-    Fs,
-    Files,
-    Semundo,
-    Audit,
-    Security,
-    Policy,
-    /// `bad_fork_cleanup`
-    Cleanup,
-    PutDomain,
-    Count,
-    /// `bad_fork_free`
-    Free,
-}
-
-/// Undoes, from a label on, what `copy_process()` had done. Models the tail of that function.
-fn unwind(sys: &System, p: TaskRef, from: BadFork) {
-    let undo = |label: BadFork, func: &'static str| {
-        if from <= label {
-            sys.m.call(func, Vec::new, None);
-        }
-        from <= label
-    };
-    undo(BadFork::Namespace, "exit_namespace");
-    undo(BadFork::Keys, "exit_keys");
-    if from <= BadFork::Mm
-        && let Some(mm) = sys.task(p, |t| t.mm.take())
-    {
-        mmput(sys, mm);
-    }
-    if undo(BadFork::Signal, "exit_signal") {
-        put_signal(sys, p);
-    }
-    if undo(BadFork::Sighand, "exit_sighand") {
-        put_sighand(sys, p);
-    }
-    undo(BadFork::Fs, "exit_fs");
-    undo(BadFork::Files, "exit_files");
-    undo(BadFork::Semundo, "exit_sem");
-    undo(BadFork::Audit, "audit_free");
-    undo(BadFork::Security, "security_task_free");
-    if sys.config.numa {
-        undo(BadFork::Policy, "mpol_free");
-    }
-    if sys.task(p, |t| t.has_binfmt) {
-        undo(BadFork::Cleanup, "module_put(binfmt)");
-    }
-    undo(BadFork::PutDomain, "module_put(exec_domain)");
-    if from <= BadFork::Count {
-        put_user_counts(sys, p);
-    }
-    free_task(sys, p);
-}
-
-pub(crate) fn put_signal(sys: &System, p: TaskRef) {
-    let signal = sys.task(p, |t| t.signal);
-    let left = sys.signal(signal, |s| {
-        s.count -= 1;
-        s.count
-    });
-    if left == 0 {
-        sys.signals.borrow_mut().remove(signal.0 as usize);
-    }
-}
-
-pub(crate) fn put_sighand(sys: &System, p: TaskRef) {
-    let sighand = sys.task(p, |t| t.sighand);
-    let left = sys.sighand(sighand, |s| {
-        s.count -= 1;
-        s.count
-    });
-    if left == 0 {
-        sys.sighands.borrow_mut().remove(sighand.0 as usize);
-    }
-}
-
-fn put_user_counts(sys: &System, p: TaskRef) {
-    let user = sys.task(p, |t| t.user);
-    sys.m.call("put_group_info", Vec::new, None);
-    sys.m.call("atomic_dec", || vec![("arg", "user.processes".into())], None);
-    sys.m.call("free_uid", Vec::new, None);
-    sys.user(user, |u| {
-        u.group_info_usage -= 1;
-        u.processes -= 1;
-        u.count -= 1;
-    });
 }
 
 /// The first checks: combinations that make no sense.
@@ -332,7 +134,7 @@ fn check_flags(clone_flags: u32) -> Result<(), Errno> {
 /// Counts the new process for its user, against its limit. Too many is an error unless the caller is privileged.
 fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno, BadFork)> {
     let (user, signal) = sys.task(p, |t| (t.user, t.signal));
-    let limit = sys.signal(signal, |s| s.rlimit_nproc);
+    let limit = sys.signal(signal, |s| s.rlimit_nproc.cur);
     // Compared unsigned: a negative count would be a huge one (semantics, item 43).
     if i64::from(sys.user(user, |u| u.processes)).cast_unsigned() >= limit
         && !capable(sys, current, "CAP_SYS_ADMIN", cap::SYS_ADMIN)
@@ -442,9 +244,12 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
         let tracer = sys.task(current, |t| t.tracer.unwrap_or(t.parent));
         __ptrace_link(sys, p, tracer);
     }
-    attach_pids(sys, p, pid);
+    attach_pids(sys, p);
     sys.nr_threads.set(sys.nr_threads.get() + 1);
     sys.total_forks.set(sys.total_forks.get() + 1);
+    if let Some(truth) = &mut *sys.truth.borrow_mut() {
+        truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
+    }
     drop(held);
     Ok(())
 }
@@ -462,18 +267,12 @@ fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
     sys.adopt_child(parent, p);
 }
 
-/// Models `__ptrace_link()`.
-fn __ptrace_link(sys: &System, p: TaskRef, tracer: TaskRef) {
-    let pid = sys.task(tracer, |t| t.pid);
-    sys.m.call("__ptrace_link", || vec![("new_parent_pid", pid.into())], None);
-    sys.task(p, |t| t.tracer = Some(tracer));
-}
-
-fn attach_pids(sys: &System, p: TaskRef, pid: i32) {
-    let (tgid, signal) = sys.task(p, |t| (t.tgid, t.signal));
+/// Enters a task under its numbers; a process counts. Needs `tasklist_lock`.
+pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
+    let (pid, tgid, signal) = sys.task(p, |t| (t.pid, t.tgid, t.signal));
     attach_pid(&sys.m, &sys.pids, "PIDTYPE_PID", pid);
     attach_pid(&sys.m, &sys.pids, "PIDTYPE_TGID", tgid);
-    sys.hash_pid(pid, Some(p));
+    sys.hash_pid(pid, p);
     if pid == tgid {
         let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
         attach_pid(&sys.m, &sys.pids, "PIDTYPE_PGID", pgrp);
@@ -556,7 +355,7 @@ async fn copy_into(
 pub async fn fork_idle(sys: &System, current: TaskRef) -> Result<TaskRef, Errno> {
     let p = copy_process(sys, current, flags::VM, 0).await?;
     sys.m.call("init_idle", Vec::new, None);
-    sys.m.call("unhash_process", Vec::new, None);
+    unhash_process(sys, p).await;
     Ok(p)
 }
 
@@ -575,12 +374,6 @@ fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
     };
     sys.m.call("fork_traceflag", Vec::new, Some(event));
     event
-}
-
-fn ptrace_notify(sys: &System, current: TaskRef, event: i64) {
-    let message = sys.task(current, |t| t.ptrace_message);
-    let args = || vec![("code", ptrace_code(event).into()), ("event", event.into()), ("message", message.into())];
-    sys.m.call("ptrace_notify", args, None);
 }
 
 /// Forks: copies the caller, sets the copy free to run, waits for it if asked to, and tells user space.

@@ -2,43 +2,65 @@
 
 use std::rc::Rc;
 
-use sim::lock::WaitQueue;
 use sim::{Errno, Handle};
 use uevent::af_netlink::netlink_proto_init;
 use uevent::kobject_uevent::kobject_uevent_init;
 
 use crate::System;
 use crate::exit::{WaitFor, wait4};
-use crate::fork::{do_fork, flags, fork_init};
+use crate::fork::{attach_pids, do_fork, flags, fork_init};
 use crate::pid::pidmap_init;
 use crate::sched::{
-    Children, ExitState, Sighand, Signal, State, Task, TaskRef, ThreadInfo, TidPointers, User, Work, cap,
+    Children, ExitState, Rlimit, Sighand, Signal, State, Task, TaskRef, ThreadInfo, TidPointers, User, UserRef, Work,
+    cap,
 };
+use crate::signal::SIGCHLD;
 
-/// The first task, which no fork made: pid 0, in static memory. Models `init_task`.
-pub fn init_task(sys: &System) -> TaskRef {
-    let user = sys.new_user(User { count: 1, processes: 1, group_info_usage: 1, is_root: true });
-    let signal = sys.new_signal(Signal {
-        count: 1,
-        others: Vec::new(),
-        shared_pending: 0,
-        group_exit: false,
-        group_stop_count: 0,
-        pgrp: 0,
-        session: 0,
-        rlimit_nproc: 0,
-        wait_chldexit: Rc::new(WaitQueue::default()),
-    });
-    let sighand = sys.new_sighand(Sighand { count: 1, ignores_sigchld: false });
+/// A task that no fork made, in static memory, as the boot, a scenario or a test wants it.
+#[derive(Clone, Copy, Debug)]
+pub struct Placed {
+    /// Its pid. Its bit in the bitmap is left alone; see [`mark_used`](crate::pid::mark_used).
+    pub pid: i32,
+    /// The task that forked it; `None`: itself, as with the idle task.
+    pub parent: Option<TaskRef>,
+    /// The first thread of its group, with which it shares signals and handlers; `None`: itself.
+    pub leader: Option<TaskRef>,
+    /// Whom its processes count for. The counters of the user are left alone.
+    pub user: UserRef,
+    /// Process group, unless it is a thread.
+    pub pgrp: i32,
+    /// Session, unless it is a thread.
+    pub session: i32,
+}
+
+/// Puts a task into the process table: alive, without memory, capabilities and flags, which are for the caller to set.
+///
+/// Models a statically initialised `struct task_struct` (`INIT_TASK()`), and the hashing that `pidmap_init()` does for it.
+pub fn place_task(sys: &System, placed: Placed) -> TaskRef {
+    let Placed { pid, parent, leader, user, pgrp, session } = placed;
+    let (signal, sighand) = leader.map_or_else(
+        || {
+            let sighand = Sighand { count: 0, ignores_sigchld: false };
+            (
+                sys.new_signal(Signal { count: 0, ..Signal::for_one(pgrp, session, Rlimit::default()) }),
+                sys.new_sighand(sighand),
+            )
+        },
+        |leader| sys.task(leader, |t| (t.signal, t.sighand)),
+    );
+    sys.signal(signal, |s| s.count += 1);
+    sys.sighand(sighand, |s| s.count += 1);
+    let tgid = leader.map_or(pid, |leader| sys.task(leader, |t| t.tgid));
+    let thread_info = sys.thread_infos.place_static(&sys.m, ThreadInfo);
     let task = sys.tasks.place_static(
         &sys.m,
         Task {
-            pid: 0,
-            tgid: 0,
+            pid,
+            tgid,
             tid_pointers: TidPointers::default(),
             user,
             has_binfmt: false,
-            caps: cap::NET_ADMIN | cap::SYS_ADMIN | cap::SYS_RESOURCE,
+            caps: 0,
             flags: 0,
             mm: None,
             vfork_done: None,
@@ -52,18 +74,36 @@ pub fn init_task(sys: &System) -> TaskRef {
             tracer: None,
             group_leader: Handle::dangling(),
             children: Children::default(),
-            exit_signal: 0,
+            exit_signal: if leader.is_some() { -1 } else { SIGCHLD },
             exit_state: ExitState::Alive,
             exit_code: 0,
             signal,
             sighand,
             pending: 0,
             sigpending: false,
-            thread_info: sys.thread_infos.place_static(&sys.m, ThreadInfo),
+            thread_info,
         },
     );
-    // Its own parent, and its own leader.
-    sys.task(task, |t| (t.real_parent, t.parent, t.group_leader) = (task, task, task));
+    let parent = parent.unwrap_or(task);
+    sys.task(task, |t| (t.real_parent, t.parent, t.group_leader) = (parent, parent, leader.unwrap_or(task)));
+    if parent != task {
+        sys.adopt_child(parent, task);
+    }
+    if leader.is_some() {
+        sys.signal(signal, |s| s.others.push(task));
+    }
+    attach_pids(sys, task);
+    task
+}
+
+/// The first task: pid 0, its own parent. Models `init_task`.
+pub fn init_task(sys: &System) -> TaskRef {
+    let user = sys.new_user(User { count: 1, processes: 1, group_info_usage: 1, is_root: true });
+    let task = place_task(sys, Placed { pid: 0, parent: None, leader: None, user, pgrp: 0, session: 0 });
+    sys.task(task, |t| {
+        t.caps = cap::NET_ADMIN | cap::SYS_ADMIN | cap::SYS_RESOURCE;
+        t.exit_signal = 0;
+    });
     sys.nr_threads.set(1);
     task
 }

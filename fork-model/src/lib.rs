@@ -6,6 +6,7 @@
 //! | `kernel/pid.c` | [`pid`] |
 //! | `kernel/fork.c`, with the patch of 11 February 2005 | [`fork`] |
 //! | `kernel/exit.c` | [`exit`] |
+//! | `kernel/ptrace.c`, what a fork and an exit need of it | [`ptrace`] |
 //! | `kernel/signal.c`, what a fork and an exit need of it | [`signal`] |
 //! | `fs/exec.c`, what a fork needs of it | [`exec`] |
 //! | `init/main.c` | [`init`]: `main.rs` would be a program |
@@ -39,6 +40,7 @@ pub mod fork;
 pub mod hook;
 pub mod init;
 pub mod pid;
+pub mod ptrace;
 pub mod sched;
 pub mod signal;
 mod system;

@@ -190,10 +190,44 @@ pub struct Signal {
     pub pgrp: i32,
     /// See `pgrp`.
     pub session: i32,
-    /// Soft limit of processes of the user.
-    pub rlimit_nproc: u64,
+    /// `RLIMIT_NPROC`: processes of the user.
+    pub rlimit_nproc: Rlimit,
     /// Who waits for children of the group.
     pub wait_chldexit: Rc<WaitQueue>,
+}
+
+impl Signal {
+    /// That of a group of one.
+    pub(crate) fn for_one(pgrp: i32, session: i32, rlimit_nproc: Rlimit) -> Signal {
+        Signal {
+            count: 1,
+            others: Vec::new(),
+            shared_pending: 0,
+            group_exit: false,
+            group_stop_count: 0,
+            pgrp,
+            session,
+            rlimit_nproc,
+            wait_chldexit: Rc::default(),
+        }
+    }
+}
+
+/// Models `struct rlimit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rlimit {
+    /// The soft limit, which is the one that counts.
+    pub cur: u64,
+    /// The hard limit, up to which the soft one may be raised.
+    pub max: u64,
+}
+
+impl Rlimit {
+    /// Both limits the same.
+    #[must_use]
+    pub const fn both(limit: u64) -> Rlimit {
+        Rlimit { cur: limit, max: limit }
+    }
 }
 
 /// Models `struct sighand_struct`: what becomes of a `SIGCHLD`.

@@ -10,7 +10,13 @@ pub const SIGCHLD: i32 = 17;
 /// `SIGSTOP`.
 pub const SIGSTOP: i32 = 19;
 
+/// `_NSIG`, the last signal. A clone may ask for a higher exit signal; its parent then gets none.
+const NSIG: i32 = 64;
+
 /// The bit of a signal in a pending set.
+///
+/// # Panics
+/// If there is no such signal.
 #[must_use]
 pub const fn sigmask(signal: i32) -> u64 {
     1 << (signal - 1)
@@ -25,10 +31,19 @@ pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
     let (sighand, group) = sys.task(parent, |t| (t.sighand, t.signal));
     if signal == SIGCHLD && sys.sighand(sighand, |s| s.ignores_sigchld) {
         sys.task(tsk, |t| t.exit_signal = -1);
-    } else if signal > 0 {
+    } else if (1..=NSIG).contains(&signal) {
         sys.signal(group, |s| s.shared_pending |= sigmask(signal));
     }
     let (pid, wait) = (sys.task(tsk, |t| t.pid), sys.signal(group, |s| s.wait_chldexit.clone()));
     sys.m.call("do_notify_parent", || vec![("pid", pid.into()), ("signal", signal.into())], None);
     wait.wake_up(&sys.m);
+}
+
+/// Stops for the tracer, and tells it of an event. Models `ptrace_notify()`, of which the stop is left out.
+pub(crate) fn ptrace_notify(sys: &System, current: TaskRef, event: i64) {
+    /// What a tracer sees as the signal of the stop.
+    const SIGTRAP: i64 = 5;
+    let message = sys.task(current, |t| t.ptrace_message);
+    let args = || vec![("code", (event << 8 | SIGTRAP).into()), ("event", event.into()), ("message", message.into())];
+    sys.m.call("ptrace_notify", args, None);
 }

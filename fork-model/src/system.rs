@@ -13,6 +13,7 @@ use uevent::{ConfigError, Core};
 use crate::hook::Hook;
 use crate::pid::Pids;
 use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef, ThreadInfo, User, UserRef, Work};
+use crate::tree::Truth;
 
 /// How the kernel was configured, and which hook it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct System {
     /// The machine it runs on.
     pub m: Rc<Machine>,
     /// The layer that tells user space.
-    pub core: Core,
+    pub core: Rc<Core>,
     /// How it was configured.
     pub config: SystemConfig,
     /// The pid bitmap.
@@ -57,6 +58,8 @@ pub struct System {
     pub(crate) users: RefCell<Slab<User>>,
     /// `pid_hash` of type PID: the task of each number.
     pub(crate) pid_hash: RefCell<Vec<Option<TaskRef>>>,
+    /// Tasks that have a tracer.
+    pub(crate) traced: RefCell<Vec<TaskRef>>,
     /// Work of tasks that were born stopped.
     pub(crate) newborn: RefCell<Vec<(TaskRef, Work)>>,
     /// Helpers that fail when they are called next, by name; see [`System::helper`].
@@ -65,6 +68,8 @@ pub struct System {
     pub fork_kobj: Cell<Option<KobjId>>,
     /// `child_reaper`: who inherits orphans.
     pub child_reaper: Cell<Option<TaskRef>>,
+    /// What is really forked, once somebody wants to know. The kernel keeps no such list.
+    pub truth: RefCell<Option<Truth>>,
     /// `nr_threads`.
     pub nr_threads: Cell<i64>,
     /// `max_threads`.
@@ -82,7 +87,7 @@ impl System {
     /// [`ConfigError`] for a configuration of which no patched kernel can be built.
     pub fn new(m: Rc<Machine>, config: SystemConfig) -> Result<Rc<System>, ConfigError> {
         Ok(Rc::new(System {
-            core: Core::new(m.clone(), config.core.clone())?,
+            core: Rc::new(Core::new(m.clone(), config.core.clone())?),
             m,
             config,
             pids: Pids::default(),
@@ -95,10 +100,12 @@ impl System {
             mms: RefCell::default(),
             users: RefCell::default(),
             pid_hash: RefCell::default(),
+            traced: RefCell::default(),
             newborn: RefCell::default(),
             helper_failures: RefCell::default(),
             fork_kobj: Cell::new(None),
             child_reaper: Cell::new(None),
+            truth: RefCell::default(),
             nr_threads: Cell::new(0),
             max_threads: Cell::new(0),
             total_forks: Cell::new(0),

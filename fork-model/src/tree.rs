@@ -73,6 +73,12 @@ impl Truth {
         self.forks.insert(child, fork);
     }
 
+    /// How many of them were threads.
+    #[must_use]
+    pub fn threads(&self) -> u64 {
+        self.forks.values().filter(|fork| fork.is_thread).count() as u64
+    }
+
     /// How many children there were.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -120,6 +120,13 @@ pub(crate) struct LaneState {
     pub(crate) held: Vec<(&'static str, u64)>,
 }
 
+impl LaneState {
+    /// `in_atomic() || irqs_disabled()`.
+    fn is_atomic(&self) -> bool {
+        self.preempt_count > 0 || self.irqs_off > 0
+    }
+}
+
 /// All lanes and CPUs of a machine.
 #[derive(Default)]
 pub(crate) struct Lanes {
@@ -259,6 +266,8 @@ impl Machine {
             }
         }
         self.current.set(None);
+        self.atomic.set(false);
+        self.name.set(LaneName::default());
         self.finish()
     }
 
@@ -270,6 +279,7 @@ impl Machine {
         };
         let lanes = &mut *self.lanes.borrow_mut();
         let state = &lanes.all[lane.0 as usize];
+        self.atomic.set(state.is_atomic());
         self.current.set(Some(lane));
         self.name.set(state.name);
         self.cpu.set(state.cpu.expect("a chosen lane is placed"));
@@ -315,27 +325,23 @@ impl Machine {
 
     /// Somebody else may run before what follows. Costs a counter when nobody else could.
     #[inline]
-    pub async fn point(&self) {
-        if self.runnable.get() > 1 && (self.config().cpus > 1 || self.config().preempt) {
-            let atomic = !self.config().preempt || self.in_atomic();
-            self.give_way(if atomic { Stay::OnCpu } else { Stay::Preemptible }).await;
-        } else {
-            self.step_on();
-        }
+    pub fn point(&self) -> Point<'_> {
+        let stay = if self.config().preempt && !self.in_atomic() { Stay::Preemptible } else { Stay::OnCpu };
+        Point { m: self, stay, left: false }
     }
 
     /// Between two system calls of a task: any waiting lane may take the CPU.
-    pub async fn user_point(&self) {
-        self.give_way(Stay::Preemptible).await;
+    pub fn user_point(&self) -> Point<'_> {
+        Point { m: self, stay: Stay::Preemptible, left: false }
     }
 
     /// Models `kernel/sched.c:yield()`: the others first.
     ///
     /// # Violations
     /// [`Rule::AtomicSleep`] while a spinlock is held or interrupts are off.
-    pub async fn yield_now(&self) {
+    pub fn yield_now(&self) -> Point<'_> {
         self.might_sleep("kernel/sched.c:yield()");
-        self.give_way(Stay::Yields).await;
+        Point { m: self, stay: Stay::Yields, left: false }
     }
 
     /// The next step belongs to the same lane.
@@ -344,17 +350,6 @@ impl Machine {
         self.step.set(self.step.get() + 1);
         if self.watched.get() {
             self.chooser.borrow_mut().stepped(self.name.get());
-        }
-    }
-
-    async fn give_way(&self, stay: Stay) {
-        let Some(me) = self.current.get() else { return };
-        match self.decide(Some((me, stay))) {
-            Some(lane) if lane == me => self.step_on(),
-            next => {
-                self.next.set(next);
-                Pause(false).await;
-            }
         }
     }
 
@@ -402,10 +397,53 @@ impl Machine {
         std::future::pending().await
     }
 
-    /// Reads what the machine knows of the lane that runs now; `None` outside of every lane.
+    /// Reads or changes what the machine knows of the lane that runs now; `None` outside of every lane.
+    #[inline]
     pub(crate) fn here<R>(&self, f: impl FnOnce(&mut LaneState) -> R) -> Option<R> {
         let lane = self.current.get()?;
-        Some(f(&mut self.lanes.borrow_mut().all[lane.0 as usize]))
+        let lanes = &mut *self.lanes.borrow_mut();
+        let state = &mut lanes.all[lane.0 as usize];
+        let result = f(state);
+        self.atomic.set(state.is_atomic());
+        Some(result)
+    }
+}
+
+/// A place where somebody else may run; see [`Machine::point`]. Written out, since every allocation and lock is one.
+#[must_use = "a point is where it is awaited"]
+pub struct Point<'a> {
+    m: &'a Machine,
+    stay: Stay,
+    /// Another lane was let in; the next poll is the return.
+    left: bool,
+}
+
+impl Future for Point<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if self.left {
+            return Poll::Ready(());
+        }
+        let m = self.m;
+        // Alone, or in the kernel of a machine with one CPU and without preemption, a lane goes on.
+        let alone = m.runnable.get() <= 1 || (self.stay == Stay::OnCpu && m.config().cpus == 1);
+        let Some(me) = m.current.get().filter(|_| !alone) else {
+            m.step_on();
+            return Poll::Ready(());
+        };
+        match m.decide(Some((me, self.stay))) {
+            Some(lane) if lane == me => {
+                m.step_on();
+                Poll::Ready(())
+            }
+            next => {
+                m.next.set(next);
+                self.left = true;
+                Poll::Pending
+            }
+        }
     }
 }
 

@@ -62,6 +62,7 @@ impl Lock {
     ///
     /// # Violations
     /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) for a semaphore in atomic context.
+    #[inline]
     pub async fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         if mode.sleeps {
             m.might_sleep("kernel/rwsem.c:down()");

@@ -34,6 +34,8 @@ pub struct Machine {
     pub(crate) current: Cell<Option<Lane>>,
     pub(crate) name: Cell<LaneName>,
     pub(crate) cpu: Cell<u32>,
+    /// Whether the current lane must not sleep, so that asking costs a flag.
+    pub(crate) atomic: Cell<bool>,
     /// Decided at a point, taken up by the executor.
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
@@ -69,6 +71,7 @@ impl Machine {
             current: Cell::new(None),
             name: Cell::default(),
             cpu: Cell::new(0),
+            atomic: Cell::new(false),
             next: Cell::new(None),
             runnable: Cell::new(0),
             watched: Cell::new(false),
@@ -100,6 +103,12 @@ impl Machine {
         self.watched.set(true);
     }
 
+    /// The run proper begins: steps count from 1 again, and `chooser` answers from here on. For use between two runs.
+    pub fn begin(&self, chooser: impl Chooser + 'static) {
+        *self.chooser.borrow_mut() = Box::new(chooser);
+        self.step.set(0);
+    }
+
     /// Asks the chooser; `n` answers are possible. A question with one answer is not asked.
     pub fn choose(&self, question: Question<'_>, n: u32) -> u32 {
         if n < 2 { 0 } else { self.chooser.borrow_mut().choose(question, n).min(n - 1) }
@@ -129,9 +138,10 @@ impl Machine {
     }
 
     /// Whether the lane that runs now must not sleep: `in_atomic() || irqs_disabled()`.
+    #[inline]
     #[must_use]
     pub fn in_atomic(&self) -> bool {
-        self.here(|lane| lane.preempt_count > 0 || lane.irqs_off > 0).unwrap_or(false)
+        self.atomic.get()
     }
 
     /// Models `kernel/sched.c:__might_sleep()`: called by everything that may sleep, whether it then does or not.
@@ -140,22 +150,25 @@ impl Machine {
     ///
     /// # Violations
     /// [`Rule::AtomicSleep`], worded as the kernel words it, with the locks held as its cause.
+    #[inline]
     pub fn might_sleep(&self, place: &str) {
-        let bad = self.here(|lane| {
-            (lane.preempt_count > 0 || lane.irqs_off > 0).then(|| {
-                let held: Vec<_> =
-                    lane.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}")).collect();
-                (lane.preempt_count, lane.irqs_off, held.join(", "))
-            })
-        });
-        if let Some(Some((preempt, irqs, held))) = bad {
-            let text = format!(
-                "Debug: sleeping function called from invalid context at {place}\nin_atomic():{}, irqs_disabled():{}",
-                u32::from(preempt > 0),
-                u32::from(irqs > 0)
-            );
-            self.report(Rule::AtomicSleep, text, (!held.is_empty()).then_some(held));
+        if self.in_atomic() {
+            self.report_atomic_sleep(place);
         }
+    }
+
+    #[cold]
+    fn report_atomic_sleep(&self, place: &str) {
+        let state = self.here(|lane| {
+            let held: Vec<_> =
+                lane.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}")).collect();
+            (u32::from(lane.preempt_count > 0), u32::from(lane.irqs_off > 0), held.join(", "))
+        });
+        let (atomic, irqs, held) = state.expect("only a lane is atomic");
+        let text = format!(
+            "Debug: sleeping function called from invalid context at {place}\nin_atomic():{atomic}, irqs_disabled():{irqs}"
+        );
+        self.report(Rule::AtomicSleep, text, (!held.is_empty()).then_some(held));
     }
 
     /// Models `BUG()`: the lane dies where it stands, with its locks and memory. `file` and `func` name the place.

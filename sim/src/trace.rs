@@ -262,7 +262,12 @@ impl Trace {
 
     /// Gives every event from now on to `sink`, too.
     pub fn attach(&self, sink: impl Sink + 'static) {
-        self.sinks.borrow_mut().push(Box::new(sink));
+        self.attach_boxed(Box::new(sink));
+    }
+
+    /// The same, for a sink that is boxed already.
+    pub fn attach_boxed(&self, sink: Box<dyn Sink>) {
+        self.sinks.borrow_mut().push(sink);
         self.on.set(true);
     }
 

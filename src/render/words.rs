@@ -7,9 +7,20 @@ use sim::trace::Args;
 use sim::{Errno, Gfp, Value};
 
 /// A call as C writes it: `kobject_fork(fork_kobj, 100, 101)`.
+///
+/// Some functions are traced with their first argument in their name: `complete(vfork)`.
 pub(super) fn call(func: &str, args: &Args) -> String {
     let shown: Vec<_> = args.iter().filter(|(name, _)| is_shown(func, name)).map(|arg| argument(func, arg)).collect();
-    format!("{func}({})", shown.join(", "))
+    match func.strip_suffix(')') {
+        Some(_) if shown.is_empty() => func.into(),
+        Some(func) => format!("{func}, {})", shown.join(", ")),
+        None => format!("{func}({})", shown.join(", ")),
+    }
+}
+
+/// A call without its arguments: `kobject_fork()`.
+pub(super) fn bare(func: &str) -> String {
+    if func.ends_with(')') { func.into() } else { format!("{func}()") }
 }
 
 /// Arguments that pictures leave out: a message has a row of its own, its sizes are a matter for the layout.
@@ -34,7 +45,7 @@ fn argument(func: &str, (name, value): &(&'static str, Value)) -> String {
 
 fn number(func: &str, name: &str, n: i64) -> String {
     match (name, u32::try_from(n)) {
-        ("sock" | "group", _) => format!("{name} {n}"),
+        ("sock" | "group" | "usage", _) => format!("{name} {n}"),
         ("sk_err", _) => rc("", -n).trim_start_matches('-').into(),
         ("gfp", Ok(bits)) => Gfp(bits).to_string(),
         ("clone_flags", Ok(bits)) => clone_flags(bits),

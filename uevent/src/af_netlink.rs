@@ -11,7 +11,7 @@ use sim::lock::WaitQueue;
 use sim::mm::Buf;
 use sim::{Errno, Gfp, Handle};
 
-use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get, skb_orphan, truesize};
+use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
 use crate::{Core, site};
 
 /// `NETLINK_KOBJECT_UEVENT`.
@@ -20,8 +20,10 @@ pub const NETLINK_KOBJECT_UEVENT: usize = 15;
 pub const MAX_LINKS: usize = 32;
 /// The smallest `sk_rcvbuf` that `SO_RCVBUF` gives, in bytes.
 pub const SOCK_MIN_RCVBUF: i32 = 256;
-const SIZEOF_SOCK: u32 = 560;
-const SIZEOF_NETLINK_OPT: u32 = 64;
+/// `sizeof(struct sock)`, without SMP.
+pub const SIZEOF_SOCK: u32 = 560;
+/// `sizeof(struct netlink_opt)`.
+pub const SIZEOF_NETLINK_OPT: u32 = 64;
 
 /// Flags of a receive. Models `include/linux/socket.h`.
 pub mod msg {
@@ -103,7 +105,7 @@ pub(crate) struct Netlink {
     made: Cell<u32>,
     /// `uevent_sock` of `lib/kobject_uevent.c`.
     pub(crate) uevent_sock: Cell<Option<SockRef>>,
-    pub(crate) scratch: Cell<Vec<u8>>,
+    pub(crate) sock_create_lite_fails: Cell<bool>,
 }
 
 impl Default for Netlink {
@@ -115,7 +117,7 @@ impl Default for Netlink {
             rover: Cell::new(-4097),
             made: Cell::new(0),
             uevent_sock: Cell::new(None),
-            scratch: Cell::default(),
+            sock_create_lite_fails: Cell::new(false),
         }
     }
 }
@@ -137,6 +139,11 @@ impl Core {
     #[inline]
     pub fn sock<R>(&self, sk: SockRef, f: impl FnOnce(&mut Sock) -> R) -> R {
         self.socks.with(&self.m, sk, "sock", f).expect("the socket is open")
+    }
+
+    /// Whether `sock_create_lite()` fails from now on; it makes the inode of a kernel socket, which is not modelled.
+    pub fn fail_sock_create_lite(&self, fails: bool) {
+        self.netlink.sock_create_lite_fails.set(fails);
     }
 
     fn table<R>(&self, protocol: usize, f: impl FnOnce(&mut Table) -> R) -> R {
@@ -257,10 +264,13 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
 }
 
 /// Closes a socket. Models `netlink_release()`: it leaves the lists, its queue and itself are freed.
+///
+/// # Violations
+/// [`sim::Rule::UseAfterFree`], and [`sim::Rule::Oops`] on the private part that was never there, for the socket
+/// without one that [`netlink_create`] has freed already. Only [`netlink_kernel_create`] comes with such a socket.
 pub async fn netlink_release(core: &Core, sk: SockRef) {
-    // Only the error path of netlink_kernel_create() comes with a socket that is gone already.
     if core.socks.with(&core.m, sk, "netlink_remove() reads sk", |_| ()).is_err() {
-        return;
+        match core.m.oops("netlink_remove").await {}
     }
     netlink_remove(core, sk).await;
     netlink_sock_destruct(core, sk);
@@ -325,8 +335,10 @@ fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
 /// A shared message is cloned first. Without memory it goes on untrimmed, and five times as dear (semantics, item 35).
 /// The charge falls by the unused bytes, the data area by less: it is rounded up.
 pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
-    skb_orphan(core, skb);
-    let (delta, charge, users) = core.skb(skb, |s| (s.tail_room(), s.truesize, s.users));
+    let (delta, charge, users) = core.skb(skb, |s| {
+        s.orphan();
+        (s.tail_room(), s.truesize, s.users)
+    });
     if delta.wrapping_mul(2) < charge {
         return skb;
     }
@@ -352,21 +364,23 @@ enum Delivered {
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
 fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
-    let (full, congested) = core.sock(sk, |s| (s.rmem_alloc.get() > s.rcvbuf, s.congested));
-    if full || congested {
-        core.sock(sk, |s| if congested { s.lost.latched += 1 } else { s.lost.full += 1 });
-        return Delivered::No;
-    }
-    skb_orphan(core, skb);
-    let (rmem, number, wait) = core.sock(sk, |s| (s.rmem_alloc.clone(), s.number, s.wait.clone()));
+    let admitted = core.sock(sk, |s| {
+        let full = s.rmem_alloc.get() > s.rcvbuf;
+        if s.congested {
+            s.lost.latched += 1;
+        } else if full {
+            s.lost.full += 1;
+        }
+        (!s.congested && !full).then(|| s.rmem_alloc.clone())
+    });
+    let Some(rmem) = admitted else { return Delivered::No };
     let len = core.skb(skb, |s| {
-        rmem.set(rmem.get() + truesize(s.truesize));
-        s.owner = Some(rmem.clone());
+        s.set_owner_r(rmem);
         s.len
     });
-    let over = core.sock(sk, |s| {
+    let (over, number, wait) = core.sock(sk, |s| {
         s.queue.push_back(skb);
-        rmem.get() > s.rcvbuf
+        (s.rmem_alloc.get() > s.rcvbuf, s.number, s.wait.clone())
     });
     core.m.call("sk_data_ready", || vec![("sock", number.into()), ("len", len.into())], None);
     wait.wake_up(&core.m);
@@ -529,36 +543,45 @@ pub async fn netlink_recvmsg(
     } else {
         core.m.point().await;
     }
-    let result = match core.sock(sk, |s| (std::mem::take(&mut s.err), s.queue.front().copied())) {
-        (0, None) => Err(Errno::Again),
-        (0, Some(skb)) => Ok(take_message(core, sk, skb, out, room, flags)),
-        (err, _) => Err(Errno::from_number(err.unsigned_abs().try_into().unwrap_or(u16::MAX))),
-    };
-    core.sock(sk, |s| s.congested &= !s.queue.is_empty());
-    result
+    let peek = flags & msg::PEEK != 0;
+    let found = core.sock(sk, |s| {
+        let found = match std::mem::take(&mut s.err) {
+            0 if peek => s.queue.front().copied().ok_or(Errno::Again),
+            0 => s.queue.pop_front().ok_or(Errno::Again),
+            err => Err(Errno::from_number(err.unsigned_abs().try_into().unwrap_or(u16::MAX))),
+        };
+        s.congested &= !s.queue.is_empty();
+        found
+    });
+    let skb = found?;
+    let received = copy_message(core, skb, out, room);
+    if !peek {
+        kfree_skb(core, skb);
+    }
+    Ok(received)
 }
 
-fn take_message(core: &Core, sk: SockRef, skb: Skb, out: &mut Vec<u8>, room: usize, flags: u32) -> Received {
+/// Models `skb_copy_datagram_iovec()`: what fits.
+fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Received {
     let (len, truncated) = core.message(skb, |message| {
         let len = message.len().min(room);
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    if flags & msg::PEEK == 0 {
-        core.sock(sk, |s| s.queue.pop_front());
-        kfree_skb(core, skb);
-    }
     Received { len, truncated, from_pid: 0, from_groups: 0 }
 }
 
 /// Makes the kernel's own socket of a protocol, port id 0. Models `netlink_kernel_create()`.
 ///
-/// `None` if anything fails.
+/// `None` if anything fails: `sock_create_lite()` (see [`Core::fail_sock_create_lite`]), [`site::SOCK`].
 ///
 /// # Violations
 /// [`sim::Rule::UseAfterFree`]: [`site::OPT`] failed, `netlink_create()` freed the sock and left the socket pointing at
-/// it, and `sock_release()` releases it again (semantics, item 26).
+/// it, and `sock_release()` releases it again (semantics, item 26). See [`netlink_release`] for how that ends.
 pub async fn netlink_kernel_create(core: &Core, protocol: usize) -> Option<SockRef> {
+    if core.netlink.sock_create_lite_fails.get() {
+        return None;
+    }
     match netlink_create(core, protocol).await {
         Ok(sk) => match netlink_insert(core, sk, 0).await {
             Ok(()) => Some(sk),

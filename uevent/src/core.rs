@@ -1,6 +1,7 @@
 //! The state that the kernel keeps in static variables of `lib/`, `net/core/` and `net/netlink/`.
 
 use std::cell::{Cell, RefCell};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use sim::mm::{Kind, Ledger, LiveEntry};
@@ -64,6 +65,34 @@ pub struct Core {
     pub(crate) skbs: Cache<SkBuff>,
     pub(crate) socks: Cache<Sock>,
     pub(crate) netlink: Netlink,
+    scratch: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Bytes outside of the simulated memory, on their way from one buffer of it to another; given back for reuse when dropped.
+pub(crate) struct Scratch<'a> {
+    core: &'a Core,
+    bytes: Vec<u8>,
+}
+
+impl Deref for Scratch<'_> {
+    type Target = Vec<u8>;
+
+    fn deref(&self) -> &Vec<u8> {
+        &self.bytes
+    }
+}
+
+impl DerefMut for Scratch<'_> {
+    fn deref_mut(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+}
+
+impl Drop for Scratch<'_> {
+    fn drop(&mut self) {
+        self.bytes.clear();
+        self.core.scratch.borrow_mut().push(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl Core {
@@ -89,7 +118,14 @@ impl Core {
             skbs: Cache::new(Kind::CacheAlloc),
             socks: Cache::new(Kind::CacheAlloc),
             netlink: Netlink::default(),
+            scratch: RefCell::default(),
         })
+    }
+
+    /// No bytes yet, and room for some.
+    #[inline]
+    pub(crate) fn scratch(&self) -> Scratch<'_> {
+        Scratch { core: self, bytes: self.scratch.borrow_mut().pop().unwrap_or_default() }
     }
 
     /// Everything of this layer that is still allocated, oldest first.

@@ -225,18 +225,19 @@ pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
 
 /// Writes the path from its end to its start. Models `fill_kobj_path()`.
 fn fill_kobj_path(core: &Core, kobj: KobjId, path: Handle<Buf>, length: u32) {
+    let mut bytes = core.scratch();
+    bytes.resize(length as usize, 0);
     let mut at = length as usize - 1;
-    core.m.write_at(path, 0, &[], "fill_kobj_path");
-    core.m.write_at(path, at, b"\0", "fill_kobj_path");
     for kobj in core.ancestry(kobj) {
         let written = core.with_name(kobj, |name| {
             at -= name.len();
-            core.m.write_at(path, at, name, "fill_kobj_path");
+            bytes[at..at + name.len()].copy_from_slice(name);
         });
         written.expect("get_kobj_path_length() has seen every name");
         at -= 1;
-        core.m.write_at(path, at, b"/", "fill_kobj_path");
+        bytes[at] = b'/';
     }
+    core.m.write(path, &bytes, "fill_kobj_path");
 }
 
 /// The path of a kobject, in memory that the caller frees.
@@ -306,9 +307,7 @@ pub async fn kobject_add(core: &Core, kobj: Option<KobjId>) -> Result<(), Errno>
     core.kobj(kobj, |k| k.parent = parent);
     if let Err(error) = create_dir(core, kobj) {
         unlink(core, kobj).await;
-        if let Some(parent) = parent {
-            kobject_put(core, parent);
-        }
+        kobject_put(core, parent);
         return Err(error);
     }
     kobject_hotplug(core, kobj, KobjectAction::Add.number()).await;
@@ -380,9 +379,7 @@ pub async fn kobject_set_name<'a>(
 /// [`Errno::Inval`] for a NULL pointer; those of [`kobject_set_name`].
 pub async fn kobject_rename(core: &Core, kobj: Option<KobjId>, new_name: &[u8]) -> Result<(), Errno> {
     let kobj = kobject_get(core, kobj).ok_or(Errno::Inval)?;
-    let old_path = core.path_text(kobj);
-    let result = kobject_set_name(core, kobj, b"%s", || vec![Arg::Str(new_name)]).await;
-    sysfs_rename_dir(core, &old_path, kobj, new_name);
+    let result = sysfs_rename_dir(core, kobj, new_name).await;
     kobject_put(core, kobj);
     result
 }
@@ -424,20 +421,17 @@ fn kobject_cleanup(core: &Core, kobj: KobjId) {
     }
     core.kobj(kobj, |k| k.k_name = KName::Null);
     if ktype.is_some_and(|ktype| ktype.release) {
-        core.m.call("release", || vec![("kobj", kobj.0.into())], None);
+        core.m.call("release", || vec![("kobj", kobj.0.into())], None); // It sees no name any more.
     }
-    if let Some(kset) = kset {
-        kobject_put(core, core.kset(kset, |kset| kset.kobj));
-    }
-    if let Some(parent) = parent {
-        kobject_put(core, parent);
-    }
+    kobject_put(core, kset.map(|kset| core.kset(kset, |kset| kset.kobj)));
+    kobject_put(core, parent);
 }
 
-/// Drops a reference; on reaching exactly 0 the object is cleaned up. Models `kobject_put()`.
+/// Drops a reference; on reaching exactly 0 the object is cleaned up. Models `kobject_put()`: nothing for NULL.
 ///
 /// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (semantics, item 10).
-pub fn kobject_put(core: &Core, kobj: KobjId) {
+pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
+    let Some(kobj) = kobj.into() else { return };
     let left = core.kobj(kobj, |k| {
         k.refcount -= 1;
         k.refcount

@@ -6,6 +6,7 @@ use sim::mm::Buf;
 use sim::{Errno, Gfp, Handle};
 
 use crate::af_netlink::{NETLINK_KOBJECT_UEVENT, SockRef, netlink_broadcast, netlink_kernel_create};
+use crate::core::Scratch;
 use crate::kobject::{KobjId, KsetId, kobject_get_path};
 use crate::skbuff::{alloc_skb, skb_put};
 use crate::vsprintf::{Arg, vsnprintf};
@@ -224,13 +225,20 @@ async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> 
     result
 }
 
-/// A pid as `sprintf("%i")` writes it.
+/// A pid as `sprintf("%i")` writes it, at the end of the buffer: a fork has two of them, so not by way of `format!()`.
 fn decimal(buffer: &mut [u8; FORK_BUFFER_SIZE], pid: i32) -> &[u8] {
-    use std::io::Write;
-    let mut rest = &mut buffer[..];
-    write!(rest, "{pid}").expect("a pid has at most 11 characters");
-    let left = rest.len();
-    &buffer[..FORK_BUFFER_SIZE - left]
+    let mut at = buffer.len();
+    let mut left = pid.unsigned_abs();
+    while left > 0 || at == buffer.len() {
+        at -= 1;
+        buffer[at] = b'0' + (left % 10).to_le_bytes()[0];
+        left /= 10;
+    }
+    if pid < 0 {
+        at -= 1;
+        buffer[at] = b'-';
+    }
+    &buffer[at..]
 }
 
 /// How many fork events went how far.
@@ -289,8 +297,11 @@ impl Core {
 
     /// The C string in a buffer.
     #[inline]
-    fn string(&self, buf: Handle<Buf>) -> Vec<u8> {
-        self.m.buf(buf, "strlen()", |buf| buf.c_str(0).to_vec()).unwrap_or_default()
+    fn string(&self, buf: Handle<Buf>) -> Scratch<'_> {
+        let mut string = self.scratch();
+        // A buffer that is gone was reported; what is read instead does not matter.
+        let _ = self.m.buf(buf, "strlen()", |buf| string.extend_from_slice(buf.c_str(0)));
+        string
     }
 }
 
@@ -389,12 +400,12 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
     if let Some(buffer) = buffer {
         let name = ops.as_ref().and_then(|ops| ops.name.as_ref()).and_then(|op| {
             let name = op(kset, kobj);
-            let shown = name.as_deref().unwrap_or(b"").into();
-            core.m.call(
-                "op_name",
-                || vec![("kset", kset.index().into()), ("kobj", kobj.index().into()), ("ret", shown)],
-                None,
-            );
+            let args = || {
+                let mut args = vec![("kset", kset.index().into()), ("kobj", kobj.index().into())];
+                args.extend(name.as_deref().map(|name| ("ret", name.into()))); // Left out: NULL.
+                args
+            };
+            core.m.call("op_name", args, None);
             name
         });
         // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (item 18).
@@ -414,16 +425,16 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
 }
 
 /// The part of `kobject_hotplug()` that has all its memory.
-struct Hotplug {
+struct Hotplug<'a> {
     action: &'static [u8],
     name: Vec<u8>,
     kset: KsetId,
     kobj: KobjId,
     buffer: Handle<Buf>,
-    path: Vec<u8>,
+    path: Scratch<'a>,
 }
 
-impl Hotplug {
+impl Hotplug<'_> {
     async fn send(&self, core: &Core, hotplug_op: Option<&HotplugOp>) {
         let text = |text: &[u8]| Some(Slot::Text(text.to_vec()));
         let mut envp = vec![text(b"HOME=/"), text(b"PATH=/sbin:/bin:/usr/sbin:/usr/bin")];

@@ -45,6 +45,25 @@ impl SkBuff {
     pub fn tail_room(&self) -> u32 {
         self.end - self.tail()
     }
+
+    /// Takes the charge back from the socket that paid. Models `skb_orphan()` with the destructor `sock_rfree()`.
+    pub fn orphan(&mut self) {
+        if let Some(rmem) = self.owner.take() {
+            rmem.set(rmem.get() - self.charge());
+        }
+    }
+
+    /// Makes a socket pay. Models `skb_set_owner_r()`.
+    pub fn set_owner_r(&mut self, rmem: Rc<Cell<i32>>) {
+        self.orphan();
+        rmem.set(rmem.get() + self.charge());
+        self.owner = Some(rmem);
+    }
+
+    /// `truesize` as `atomic_t` counts it.
+    fn charge(&self) -> i32 {
+        self.truesize.cast_signed()
+    }
 }
 
 impl Core {
@@ -60,11 +79,11 @@ impl Core {
     /// The users of the data of an sk_buff: `skb_shinfo(skb)->dataref`.
     #[must_use]
     pub fn dataref(&self, skb: Skb) -> u32 {
-        self.data(skb, |buf| buf.dataref)
+        self.data(self.skb(skb, |skb| skb.head), |buf| buf.dataref)
     }
 
-    fn data<R>(&self, skb: Skb, f: impl FnOnce(&mut Buf) -> R) -> R {
-        let head = self.skb(skb, |skb| skb.head);
+    #[inline]
+    fn data<R>(&self, head: Handle<Buf>, f: impl FnOnce(&mut Buf) -> R) -> R {
         self.m.buf(head, "sk_buff", f).expect("the data lives as long as the sk_buff")
     }
 
@@ -72,7 +91,7 @@ impl Core {
     #[inline]
     pub fn message<R>(&self, skb: Skb, f: impl FnOnce(&[u8]) -> R) -> R {
         let (from, to, head) = self.skb(skb, |skb| (skb.data as usize, skb.tail() as usize, skb.head));
-        self.m.buf(head, "sk_buff", |buf| f(&buf.bytes()[from..to])).expect("the data lives as long as the sk_buff")
+        self.data(head, |buf| f(&buf.bytes()[from..to]))
     }
 
     /// Rounds up to the cache line, in 32 bits. Models `SKB_DATA_ALIGN()`.
@@ -97,6 +116,13 @@ async fn skb_over_panic(core: &Core, len: u32, put: u32) -> std::convert::Infall
 /// # Errors
 /// [`Errno::NoMem`]: [`site::SKB_HEAD`] or [`site::SKB_DATA`] failed.
 pub async fn alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
+    core.m.enter("alloc_skb", || vec![("size", size.into()), ("gfp", gfp.0.into())]);
+    let result = do_alloc_skb(core, size, gfp).await;
+    core.m.leave("alloc_skb", None);
+    result
+}
+
+async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     // The data comes after the head, so the head is born without one.
     let sizeof = core.config.sizeof_sk_buff;
     let end = core.skb_data_align(size);
@@ -115,27 +141,26 @@ pub async fn alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     Ok(skb)
 }
 
-fn skb_release_data(core: &Core, skb: Skb) {
-    let (cloned, head) = core.skb(skb, |skb| (skb.cloned, skb.head));
-    let left = core.data(skb, |buf| {
-        buf.dataref -= u32::from(cloned);
-        if cloned { buf.dataref } else { 0 }
-    });
-    if left == 0 {
+/// Frees the data of an sk_buff, if no clone uses it.
+fn skb_release_data(core: &Core, cloned: bool, head: Handle<Buf>) {
+    let last = !cloned
+        || core.data(head, |buf| {
+            buf.dataref -= 1;
+            buf.dataref == 0
+        });
+    if last {
         core.m.kfree(head, "skb_release_data");
     }
 }
 
-/// Models `kfree_skbmem()`: the data if nobody else uses it, then the sk_buff.
-fn kfree_skbmem(core: &Core, skb: Skb) {
-    skb_release_data(core, skb);
-    core.skbs.free(&core.m, skb, "kfree_skbmem");
-}
-
-/// Models `__kfree_skb()`: the destructor, then the memory.
+/// Models `__kfree_skb()` and `kfree_skbmem()`: the destructor, the data if nobody else uses it, the sk_buff.
 fn __kfree_skb(core: &Core, skb: Skb) {
-    skb_orphan(core, skb);
-    kfree_skbmem(core, skb);
+    let (cloned, head) = core.skb(skb, |skb| {
+        skb.orphan();
+        (skb.cloned, skb.head)
+    });
+    skb_release_data(core, cloned, head);
+    core.skbs.free(&core.m, skb, "kfree_skbmem");
 }
 
 /// Drops a reference; the last one frees. Models `kfree_skb()`.
@@ -155,29 +180,16 @@ pub fn skb_get(core: &Core, skb: Skb) -> Skb {
     skb
 }
 
-/// Takes the charge back from the socket that paid. Models `skb_orphan()` with the destructor `sock_rfree()`.
-pub fn skb_orphan(core: &Core, skb: Skb) {
-    core.skb(skb, |skb| {
-        if let Some(rmem) = skb.owner.take() {
-            rmem.set(rmem.get() - truesize(skb.truesize));
-        }
-    });
-}
-
-/// A charge as `atomic_t` counts it.
-pub(crate) fn truesize(bytes: u32) -> i32 {
-    bytes.cast_signed()
-}
-
 /// Models `skb_clone()`: one more sk_buff on the same data.
 ///
 /// # Errors
 /// [`Errno::NoMem`]: [`site::CLONE_HEAD`] failed.
 pub async fn skb_clone(core: &Core, skb: Skb, gfp: Gfp) -> Result<Skb, Errno> {
     let copy = core.skb(skb, |skb| SkBuff { users: 1, cloned: true, owner: None, ..*skb });
+    let head = copy.head;
     let copy =
         core.skbs.alloc(&core.m, site::CLONE_HEAD, core.config.sizeof_sk_buff, gfp, copy).await.ok_or(Errno::NoMem)?;
-    core.data(skb, |buf| buf.dataref += 1);
+    core.data(head, |buf| buf.dataref += 1);
     core.skb(skb, |skb| skb.cloned = true);
     Ok(copy)
 }
@@ -192,38 +204,23 @@ pub async fn skb_clone(core: &Core, skb: Skb, gfp: Gfp) -> Result<Skb, Errno> {
 /// # Violations
 /// [`sim::Rule::Bug`] if anybody else holds a reference to the sk_buff.
 pub async fn pskb_expand_head(core: &Core, skb: Skb, nhead: i32, ntail: i32, gfp: Gfp) -> Result<(), Errno> {
-    let (users, end, data) = core.skb(skb, |skb| (skb.users, skb.end, skb.data));
+    let (users, end, old, from, to) = core.skb(skb, |s| (s.users, s.end, s.head, s.data, s.tail()));
     if users != 1 {
         match core.m.bug("net/core/skbuff.c", "pskb_expand_head").await {}
     }
     let end = core.skb_data_align(end.wrapping_add_signed(nhead).wrapping_add_signed(ntail));
     let head =
         core.m.kmalloc(site::EXPAND_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp).await.ok_or(Errno::NoMem)?;
-    let data = data.wrapping_add_signed(nhead);
-    core.copy_message(skb, head, data);
-    skb_release_data(core, skb);
-    core.skb(skb, |skb| {
-        skb.head = head;
-        skb.end = end;
-        skb.data = data;
-        skb.cloned = false;
+    let data = from.wrapping_add_signed(nhead);
+    let mut message = core.scratch();
+    core.data(old, |buf| message.extend_from_slice(&buf.bytes()[from as usize..to as usize]));
+    core.m.write_at(head, data as usize, &message, "pskb_expand_head");
+    let cloned = core.skb(skb, |skb| {
+        (skb.head, skb.end, skb.data) = (head, end, data);
+        std::mem::take(&mut skb.cloned)
     });
+    skb_release_data(core, cloned, old);
     Ok(())
-}
-
-impl Core {
-    /// Copies a message to an offset of another buffer, through a buffer that is reused.
-    fn copy_message(&self, skb: Skb, to: Handle<Buf>, offset: u32) {
-        let mut bytes = self.netlink.scratch.take();
-        self.message(skb, |message| bytes.extend_from_slice(message));
-        if offset == 0 {
-            self.m.write(to, &bytes, "pskb_expand_head");
-        } else {
-            self.m.write_at(to, offset as usize, &bytes, "pskb_expand_head");
-        }
-        bytes.clear();
-        self.netlink.scratch.replace(bytes);
-    }
 }
 
 /// Makes room before the message. Models `skb_reserve()`, for a buffer that is still empty.
@@ -247,11 +244,10 @@ pub async fn skb_put(core: &Core, skb: Skb, parts: &[&[u8]]) {
     if let Some(len) = over {
         match skb_over_panic(core, len, put).await {}
     }
-    let written = core.m.buf(head, "skb_put", |buf| {
+    core.data(head, |buf| {
         for part in parts {
             buf.put(at, part);
             at += part.len();
         }
     });
-    written.expect("the data lives as long as the sk_buff");
 }

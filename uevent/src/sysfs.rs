@@ -9,16 +9,17 @@ use std::collections::BTreeSet;
 use sim::Errno;
 
 use crate::Core;
-use crate::kobject::KobjId;
+use crate::kobject::{KobjId, kobject_set_name};
+use crate::vsprintf::Arg;
 
 /// What exists under `/sys`, and what fails next.
 #[derive(Debug, Default)]
 pub struct Sysfs {
     dirs: RefCell<BTreeSet<Vec<u8>>>,
-    /// What `sysfs_create_dir()` answers from now on, if it is to fail.
-    pub dir_error: Cell<Option<Errno>>,
-    /// What `sysfs_create_file()` answers from now on, if it is to fail.
-    pub file_error: Cell<Option<Errno>>,
+    /// What `sysfs_create_dir()` answers from now on; `None`: whether the path was free.
+    pub dir_answer: Cell<Option<Result<(), Errno>>>,
+    /// What `sysfs_create_file()` answers from now on; `None`: success.
+    pub file_answer: Cell<Option<Result<(), Errno>>>,
 }
 
 impl Sysfs {
@@ -47,13 +48,13 @@ fn traced(core: &Core, func: &'static str, kobj: KobjId, result: Result<(), Errn
 /// Models `sysfs_create_dir()`.
 ///
 /// # Errors
-/// Whatever [`Sysfs::dir_error`] asks for, and [`Errno::Exist`] if the path is taken.
+/// [`Errno::Exist`] if the path is taken; else what [`Sysfs::dir_answer`] asks for.
 pub fn sysfs_create_dir(core: &Core, kobj: KobjId) -> Result<(), Errno> {
     let path = core.path_text(kobj);
-    let result = match core.sysfs.dir_error.get() {
-        Some(error) => Err(error),
-        None if core.sysfs.dirs.borrow_mut().insert(path) => Ok(()),
-        None => Err(Errno::Exist),
+    let result = match core.sysfs.dir_answer.get() {
+        Some(Err(error)) => Err(error),
+        answer if core.sysfs.dirs.borrow_mut().insert(path) || answer.is_some() => Ok(()),
+        _ => Err(Errno::Exist),
     };
     traced(core, "sysfs_create_dir", kobj, result)
 }
@@ -61,9 +62,9 @@ pub fn sysfs_create_dir(core: &Core, kobj: KobjId) -> Result<(), Errno> {
 /// Models `sysfs_create_file()`.
 ///
 /// # Errors
-/// Whatever [`Sysfs::file_error`] asks for.
+/// Whatever [`Sysfs::file_answer`] asks for.
 pub fn sysfs_create_file(core: &Core, kobj: KobjId, attr: &'static str) -> Result<(), Errno> {
-    let result = core.sysfs.file_error.get().map_or(Ok(()), Err);
+    let result = core.sysfs.file_answer.get().unwrap_or(Ok(()));
     let args = || vec![("kobj", core.name(kobj).unwrap_or_default().as_slice().into()), ("attr", attr.into())];
     core.m.call("sysfs_create_file", args, Some(sim::errno::Rc::rc(&result)));
     result
@@ -77,11 +78,18 @@ pub fn sysfs_remove_dir(core: &Core, kobj: KobjId) {
     core.m.call("sysfs_remove_dir", || vec![("kobj", core.name(kobj).unwrap_or_default().as_slice().into())], None);
 }
 
-/// Models the directory's part of `sysfs_rename_dir()`: the old path is gone, the new one is there.
-pub fn sysfs_rename_dir(core: &Core, old_path: &[u8], kobj: KobjId, new: &[u8]) {
+/// Renames the object, and then its directory. Models `sysfs_rename_dir()`.
+///
+/// # Errors
+/// Those of [`kobject_set_name`]; the directory stays where it was.
+pub async fn sysfs_rename_dir(core: &Core, kobj: KobjId, new_name: &[u8]) -> Result<(), Errno> {
+    core.m.call("sysfs_rename_dir", || vec![("new", new_name.into())], None);
+    let old_path = core.path_text(kobj);
+    kobject_set_name(core, kobj, b"%s", || vec![Arg::Str(new_name)]).await?;
+    let new_path = core.path_text(kobj);
     let mut dirs = core.sysfs.dirs.borrow_mut();
-    if dirs.remove(old_path) {
-        dirs.insert(core.path_text(kobj));
+    if dirs.remove(&old_path) {
+        dirs.insert(new_path);
     }
-    core.m.call("sysfs_rename_dir", || vec![("new", new.into())], None);
+    Ok(())
 }

@@ -145,8 +145,11 @@ pub struct Counters {
 /// What all caches of a machine share: numbers, totals, faults.
 #[derive(Default)]
 pub struct Memory {
+    /// Allocations tried so far.
     seq: Cell<u64>,
-    counters: Cell<Counters>,
+    failed: Cell<u64>,
+    bytes: Cell<u64>,
+    frees: Cell<u64>,
     faulty: Cell<bool>,
     faults: RefCell<Faults>,
     /// Empty buffers that are ready for reuse, so that a run does not allocate for each message.
@@ -157,7 +160,18 @@ impl Memory {
     /// Totals so far.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters.get()
+        let failed = self.failed.get();
+        Counters { allocs: self.seq.get() - failed, failed, bytes: self.bytes.get(), frees: self.frees.get() }
+    }
+
+    /// Counts an allocation; returns its number.
+    #[inline]
+    fn count_alloc(&self, size: u32, ok: bool) -> u64 {
+        let seq = self.seq.get() + 1;
+        self.seq.set(seq);
+        self.failed.set(self.failed.get() + u64::from(!ok));
+        self.bytes.set(self.bytes.get() + if ok { size.into() } else { 0 });
+        seq
     }
 
     /// Changes what fails from now on.
@@ -209,20 +223,27 @@ impl<T> Cache<T> {
     /// [`Rule::AtomicSleep`] when it may sleep and must not.
     #[inline]
     pub async fn alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp, value: T) -> Option<Handle<T>> {
+        self.alloc_with(m, site, size, gfp, || value).await
+    }
+
+    /// The same, with a value that is made only if the allocation succeeds.
+    #[inline]
+    pub async fn alloc_with(
+        &self,
+        m: &Machine,
+        site: Site,
+        size: u32,
+        gfp: Gfp,
+        value: impl FnOnce() -> T,
+    ) -> Option<Handle<T>> {
         if gfp.may_wait() {
             m.might_sleep("mm/slab.c:cache_alloc_debugcheck_before()");
         }
         m.point().await;
         let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
-        let seq = m.mem.seq.get() + 1;
-        m.mem.seq.set(seq);
+        let seq = m.mem.count_alloc(size, ok);
         m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
-        let mut counters = m.mem.counters.get();
-        counters.allocs += u64::from(ok);
-        counters.failed += u64::from(!ok);
-        counters.bytes += if ok { size.into() } else { 0 };
-        m.mem.counters.set(counters);
-        ok.then(|| self.insert(m, seq, site.0, size, value))
+        ok.then(|| self.insert(m, seq, site.0, size, value()))
     }
 
     /// An object in static memory: it was never allocated, and is nobody's leak.
@@ -284,9 +305,7 @@ impl<T> Cache<T> {
             graves.resize(handle.index as usize + 1, Grave::default());
         }
         graves[handle.index as usize] = grave;
-        let mut counters = m.mem.counters.get();
-        counters.frees += 1;
-        m.mem.counters.set(counters);
+        m.mem.frees.set(m.mem.frees.get() + 1);
         m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
         Some(object.value)
     }
@@ -371,8 +390,11 @@ impl Machine {
     /// Models `kmalloc()`. See [`Cache::alloc`].
     #[inline]
     pub async fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
-        let bytes = self.mem.spare.borrow_mut().pop().unwrap_or_default();
-        self.kmalloc.alloc(self, site, size, gfp, Buf { bytes, size, site: site.0, dataref: 1 }).await
+        let buf = || {
+            let bytes = self.mem.spare.borrow_mut().pop().unwrap_or_default();
+            Buf { bytes, size, site: site.0, dataref: 1 }
+        };
+        self.kmalloc.alloc_with(self, site, size, gfp, buf).await
     }
 
     /// Models `kfree()` of a pointer that is not NULL. `by` is the function that frees.

@@ -147,10 +147,11 @@ impl Page<'_> {
 
     fn row(&mut self, span: Option<Span>, row: &Row) {
         let Span { start, width } = span.unwrap_or(Span { start: LEFT, width: self.width - LEFT });
-        let width = if spreads(row.kind) { self.width - start } else { width };
         let indent = (2 * row.depth).min(width.saturating_sub(LEAST) / 2);
-        let (start, width) = (start + indent, width - indent);
-        let first = if row.kind == Kind::Note || row.kind == Kind::Message { String::new() } else { row.step.to_string() };
+        // No other lane has anything in this row, so a long text may run on over the columns to the right.
+        let (start, width) = (start + indent, self.width - start - indent);
+        let first =
+            if row.kind == Kind::Note || row.kind == Kind::Message { String::new() } else { row.step.to_string() };
         let style = self.style(row.kind);
         match row.kind {
             Kind::Note => {
@@ -177,8 +178,12 @@ impl Page<'_> {
 
     fn rules(&mut self) {
         for (i, rule) in self.story.rules.iter().enumerate() {
-            let blank = if i == 0 { "\n" } else { "" };
-            writeln!(self.out, "{blank} rule    {}", rule.sentence()).expect("a String takes everything");
+            if i == 0 {
+                self.out.push('\n');
+            }
+            for line in wrap(&format!(" rule    {}", rule.sentence()), self.width, " rule    ".len()) {
+                writeln!(self.out, "{line}").expect("a String takes everything");
+            }
         }
     }
 
@@ -195,7 +200,7 @@ impl Page<'_> {
     }
 }
 
-/// Messages and notes may run on over the columns to their right: no other lane has anything in the same row.
+/// Messages and notes ask for no room of their own: they are broken into lines.
 fn spreads(kind: Kind) -> bool {
     matches!(kind, Kind::Message | Kind::Note)
 }
@@ -230,14 +235,13 @@ fn cut(text: &str, width: usize) -> String {
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// Breaks between words; all lines but the first hang.
+/// Breaks between words behind the first `hang` characters; all lines but the first are indented so far.
 fn wrap(text: &str, width: usize, hang: usize) -> Vec<String> {
-    let hang = hang.min(width / 2);
-    let mut lines = vec![text[..text.len() - text.trim_start_matches([' ', '^']).len()].trim_end().to_owned()];
-    for word in text.trim_start_matches([' ', '^']).split(' ') {
+    let (first, rest) = text.split_at(hang);
+    let mut lines = vec![first.to_owned()];
+    for (i, word) in rest.split(' ').enumerate() {
         let last = lines.last_mut().expect("there is a first line");
-        if last.len() < hang {
-            pad(last, hang);
+        if i == 0 {
             last.push_str(word);
         } else if chars(last) + 1 + chars(word) <= width {
             last.push(' ');
@@ -246,7 +250,7 @@ fn wrap(text: &str, width: usize, hang: usize) -> Vec<String> {
             lines.push(" ".repeat(hang) + word);
         }
     }
-    lines.iter().map(|line| cut(line, width)).collect()
+    lines.iter().map(|line| cut(line.trim_end(), width)).collect()
 }
 
 /// The text in lines of `width`; what does not fit into three of them is cut off.

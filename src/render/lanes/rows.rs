@@ -242,9 +242,10 @@ fn result(func: &str, rc: i64) -> (String, Kind) {
     (words::rc(func, rc), if rc < 0 { Kind::Failed } else { Kind::Call })
 }
 
-/// Calls that only count, copy or clear.
+/// Calls that only count, copy or clear. How a task's last reference goes is a story of its own.
 fn is_trivial(func: &str) -> bool {
-    ["atomic_", "get_", "put_", "clear_", "prepare_", "init_"].iter().any(|prefix| func.starts_with(prefix))
+    func != "put_task_struct"
+        && ["atomic_", "get_", "put_", "clear_", "prepare_", "init_"].iter().any(|prefix| func.starts_with(prefix))
 }
 
 /// The numbers after "in step" in a sentence.
@@ -260,7 +261,8 @@ fn fold(rows: Vec<Row>, detail: Detail) -> Vec<Row> {
     let mut out: Vec<Row> = Vec::new();
     let mut rest = &rows[..];
     while let Some(first) = rest.first() {
-        let alike = |row: &&Row| (row.lane, row.depth, row.func, row.kind) == (first.lane, first.depth, first.func, first.kind);
+        let alike =
+            |row: &&Row| (row.lane, row.depth, row.func, row.kind) == (first.lane, first.depth, first.func, first.kind);
         let foldable = !first.func.is_empty() && matches!(first.kind, Kind::Call | Kind::Noise);
         let equal = run(rest, |row| alike(&row) && row.text == first.text);
         let similar = run(rest, |row| alike(&row));

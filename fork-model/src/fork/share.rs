@@ -1,0 +1,96 @@
+//! What a new task shares with its maker or copies: memory, signal handlers, signals. And how it lets go of them.
+
+use sim::Errno;
+
+use crate::System;
+use crate::fork::flags;
+use crate::sched::{MmRef, Sighand, Signal, TaskRef};
+
+/// One user of a memory map less. Models `mmput()`.
+pub(crate) fn mmput(sys: &System, mm: MmRef) {
+    let mut mms = sys.mms.borrow_mut();
+    let users = &mut mms[mm.0 as usize];
+    *users -= 1;
+    let last = *users == 0;
+    if last {
+        mms.remove(mm.0 as usize);
+    }
+    sys.m.call(if last { "mmput(own)" } else { "mmput(shared)" }, Vec::new, None);
+}
+
+/// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
+pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
+    if let Some(vfork_done) = sys.task(tsk, |t| t.vfork_done.take()) {
+        sys.m.call("complete(vfork)", Vec::new, None);
+        vfork_done.complete(&sys.m);
+    }
+}
+
+/// Models `copy_mm()`: none for a kernel thread, shared with `CLONE_VM`, else a copy.
+pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    let old = sys.task(tsk, |t| t.mm.take());
+    sys.helper("copy_mm")?;
+    let mm = old.map(|old| {
+        if clone_flags & flags::VM == 0 {
+            return sys.new_mm();
+        }
+        sys.mms.borrow_mut()[old.0 as usize] += 1;
+        old
+    });
+    sys.task(tsk, |t| t.mm = mm);
+    Ok(())
+}
+
+/// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
+pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    sys.helper("copy_sighand")?;
+    let old = sys.task(tsk, |t| t.sighand);
+    let sighand = if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
+        sys.sighand(old, |s| s.count += 1);
+        old
+    } else {
+        let ignores_sigchld = sys.sighand(old, |s| s.ignores_sigchld);
+        sys.new_sighand(Sighand { count: 1, ignores_sigchld })
+    };
+    sys.task(tsk, |t| t.sighand = sighand);
+    Ok(())
+}
+
+/// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
+pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+    sys.helper("copy_signal")?;
+    let old = sys.task(tsk, |t| t.signal);
+    let signal = if clone_flags & flags::THREAD != 0 {
+        sys.signal(old, |s| s.count += 1);
+        old
+    } else {
+        let (pgrp, session, rlimit_nproc) = sys.signal(old, |s| (s.pgrp, s.session, s.rlimit_nproc));
+        sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc))
+    };
+    sys.task(tsk, |t| t.signal = signal);
+    Ok(())
+}
+
+/// One user of a `signal_struct` less. Models the end of `__exit_signal()`.
+pub(crate) fn put_signal(sys: &System, p: TaskRef) {
+    let signal = sys.task(p, |t| t.signal);
+    let left = sys.signal(signal, |s| {
+        s.count -= 1;
+        s.count
+    });
+    if left == 0 {
+        sys.signals.borrow_mut().remove(signal.0 as usize);
+    }
+}
+
+/// One user of a `sighand_struct` less. Models `__exit_sighand()`.
+pub(crate) fn put_sighand(sys: &System, p: TaskRef) {
+    let sighand = sys.task(p, |t| t.sighand);
+    let left = sys.sighand(sighand, |s| {
+        s.count -= 1;
+        s.count
+    });
+    if left == 0 {
+        sys.sighands.borrow_mut().remove(sighand.0 as usize);
+    }
+}

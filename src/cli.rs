@@ -1,0 +1,96 @@
+//! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
+
+mod report;
+mod run;
+mod show;
+
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::input::InputError;
+
+/// A userspace test bed for one kernel path: a process forks, and user space is told.
+///
+/// Without a command: a tour on one screen.
+#[derive(Parser, Debug)]
+#[command(name = "forklab", version, about, long_about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// With --json the tour is what was found, as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// One run of a scenario or of a recorded workload
+    Run(run::RunArgs),
+    /// Every allocation that fails, and what fork returns and each listener sees
+    Faults(show::FaultsArgs),
+    /// The memory of one message: slots, buffers, socket buffer, byte by byte
+    Layout(show::LayoutArgs),
+    /// The same run again, from the last line of a report
+    Replay(run::ReplayArgs),
+}
+
+/// Why a command ended early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The user's mistake.
+    Input(InputError),
+    /// Nobody reads the output any more.
+    Output(io::Error),
+}
+
+impl From<InputError> for Failure {
+    fn from(error: InputError) -> Failure {
+        Failure::Input(error)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::Output(error)
+    }
+}
+
+/// Whether something was found: the difference between exit codes 0 and 1.
+pub(crate) type Found = bool;
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let mut out = io::BufWriter::new(anstream::stdout().lock());
+    let result = match cli.command {
+        None => show::tour(cli.json, &mut out),
+        Some(Command::Run(args)) => run::run(&args, &mut out),
+        Some(Command::Replay(args)) => run::replay(&args, &mut out),
+        Some(Command::Faults(args)) => show::faults(&args, &mut out),
+        Some(Command::Layout(args)) => show::layout(&args, &mut out),
+    };
+    let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));
+    match result {
+        Ok(false) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::FAILURE,
+        // The reader has seen enough, as `head` does.
+        Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::Output(error)) => complain(&format!("the output could not be written: {error}")),
+        Err(Failure::Input(error)) => complain(&error.to_string()),
+    }
+}
+
+fn complain(text: &str) -> ExitCode {
+    // If even this cannot be written, the exit code has to do.
+    let _ = writeln!(anstream::stderr(), "forklab: {text}");
+    ExitCode::from(2)
+}
+
+/// Writes a value as indented JSON and a newline.
+pub(crate) fn write_json(value: &impl serde::Serialize, out: &mut impl Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, value)?;
+    writeln!(out)
+}

@@ -1,0 +1,103 @@
+//! The report of a run for people.
+
+use std::fmt::{self, Write};
+
+use crate::lab::run::{ListenerReport, Report};
+
+/// 11822 as `11,822`.
+fn n(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", n(count), if count == 1 { one } else { many })
+}
+
+/// The whole report.
+pub(super) fn text(report: &Report) -> String {
+    let mut out = String::new();
+    write(report, &mut out).expect("a String takes everything");
+    out
+}
+
+fn write(r: &Report, out: &mut String) -> fmt::Result {
+    let threads = if r.threads > 0 { format!(" ({})", plural(r.threads, "thread", "threads")) } else { String::new() };
+    let forks = plural(r.forks, "fork", "forks");
+    writeln!(out, " tasks     {forks}{threads}, {}, {}", plural(r.execs, "exec", "execs"), plural(r.exits, "exit", "exits"))?;
+    for (errno, count) in &r.fork_errors {
+        writeln!(out, "           {} failed with {errno}", plural(*count, "fork", "forks"))?;
+    }
+    writeln!(out, " events    {} sent, {} delivered to somebody{}", n(r.events_sent), n(r.events.delivered), undelivered(r))?;
+    for (site, count) in &r.failed_allocations {
+        writeln!(out, " failed    {site}: {}", plural(*count, "allocation", "allocations"))?;
+    }
+    listeners(&r.listeners, out)?;
+    costs(r, out)?;
+    writeln!(out, " run       {} steps, hook {}, ended {}", n(r.steps), r.hook, r.ended)?;
+    violations(r, out)?;
+    writeln!(out, " trace     sha256 {}", r.trace_hash)?;
+    writeln!(out, " replay    forklab replay '{}'", r.replay)
+}
+
+/// Where the events ended that nobody got.
+fn undelivered(r: &Report) -> String {
+    let e = r.events;
+    let why = [
+        (e.nobody, "-ESRCH: nobody, or everybody full"),
+        (e.no_copy, "-ENOBUFS: no copy"),
+        (e.no_memory, "-ENOMEM: never sent"),
+        (e.no_socket, "-EIO: no socket"),
+    ];
+    why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("\n           {} {why}", n(*count))).collect()
+}
+
+fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
+    if listeners.is_empty() {
+        return writeln!(out, " listener  none");
+    }
+    writeln!(out, " listener  {:<9}{:>9}{:>8}{:>7}   its tree: right  wrong  missing  phantom", "", "received", "lost", "told")?;
+    for l in listeners {
+        let t = l.tree;
+        let (received, lost, told) = (n(l.received), n(l.lost), n(l.told));
+        let (right, wrong, missing, phantom) = (n(t.right), n(t.wrong), n(t.missing), n(t.phantom));
+        writeln!(out, "           {:<9}{received:>9}{lost:>8}{told:>7}{right:>18}{wrong:>7}{missing:>9}{phantom:>9}", l.name)?;
+        let why = [(l.why.full, "its buffer was full"), (l.why.latched, "not drained since the loss"), (l.why.no_copy, "no copy")];
+        let why: Vec<_> = why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", n(*count))).collect();
+        if !why.is_empty() {
+            writeln!(out, "           {:<9}lost: {}", "", why.join(", "))?;
+        }
+        for message in l.messages.iter().take(2) {
+            writeln!(out, "           {:<9}{message}", "")?;
+        }
+    }
+    Ok(())
+}
+
+fn costs(r: &Report, out: &mut String) -> fmt::Result {
+    for (i, c) in r.cost.iter().enumerate() {
+        let head = if i == 0 { " cost" } else { "" };
+        let who = plural(c.listeners as u64, "listener", "listeners");
+        writeln!(out, "{head:<11}{who}: {} allocations, {} bytes, {} steps an event", c.allocations, n(c.bytes), c.steps)?;
+    }
+    Ok(())
+}
+
+fn violations(r: &Report, out: &mut String) -> fmt::Result {
+    for v in &r.violations {
+        let at = if v.lane.is_empty() { String::new() } else { format!("lane {}, ", v.lane) };
+        writeln!(out, " found     {at}step {}: {}", v.step, v.text.replace('\n', "\n           "))?;
+        if let Some(cause) = &v.cause {
+            writeln!(out, "           {cause}")?;
+        }
+        writeln!(out, " rule      {}", v.rule.sentence())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,304 @@
+//! `forklab run` and `forklab replay`.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use clap::{Args, ValueEnum};
+use fork_model::Hook;
+use indicatif::{ProgressBar, ProgressStyle};
+use sim::mm::FaultRule;
+use sim::trace::{Event, Recording, Sink, write_json};
+use sim::{LaneName, Schedule, What};
+
+use super::{Failure, Found, report};
+use crate::input::InputError;
+use crate::lab::run::{Loaded, Report, Watch, run as run_loaded};
+use crate::lab::spec::{Bench, Order, Source, Spec, parse_fault, parse_pace};
+use crate::render::graph::graph;
+use crate::render::lanes::{Detail, Lanes};
+use crate::render::pcap::Pcap;
+use crate::scenario_file::Pace;
+
+/// The picture of a run.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Trace {
+    /// One column a lane, in the notation of kernel commit messages
+    Lanes,
+    /// The text of ftrace's function_graph
+    Graph,
+    /// One event a line; its sha256sum is the trace hash. The report goes to standard error
+    Json,
+    /// No picture
+    #[default]
+    None,
+}
+
+/// Options that `run` and `replay` share.
+#[derive(Args, Debug)]
+struct Look {
+    /// The picture to draw before the report
+    #[arg(long, value_enum, default_value_t)]
+    trace: Trace,
+    /// Show every event in the lanes, memory and locks that did what they should among them
+    #[arg(long)]
+    all: bool,
+    /// Write the messages as a capture file for Wireshark
+    #[arg(long, value_name = "FILE")]
+    pcap: Option<PathBuf>,
+    /// The report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `forklab run`.
+#[derive(Args, Debug)]
+pub(super) struct RunArgs {
+    /// A scenario file (.toml), or the name of a built-in scenario
+    #[arg(value_name = "SCENARIO", required_unless_present = "workload", conflicts_with = "workload")]
+    scenario: Option<String>,
+    /// A recorded workload, csv or csv.gz
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    /// Where the notification stands: end (as posted) or end-saved-pid
+    #[arg(long, value_parser = hook)]
+    hook: Option<Hook>,
+    /// Draw who steps next from this seed; without it, whoever runs goes on
+    #[arg(long, conflicts_with = "sched")]
+    seed: Option<u64>,
+    /// Who steps how often, such as p4.c3.p1
+    #[arg(long, value_parser = |text: &str| text.parse::<Schedule>())]
+    sched: Option<Schedule>,
+    /// Make an allocation fail: SITE#N, the N-th of a site; SITE#N+, all from then on
+    #[arg(long, value_name = "SITE#N", value_parser = fault)]
+    fault: Vec<FaultRule>,
+    /// CPUs of the machine on which a workload runs
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: Option<u32>,
+    /// Its kernel may be preempted
+    #[arg(long)]
+    preempt: bool,
+    /// How many listen to a workload
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=64))]
+    listeners: Option<u8>,
+    /// Receive buffer of each, in bytes
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=i64::from(i32::MAX)))]
+    rcvbuf: Option<u32>,
+    /// When they read: eager, every:N events, or drain-at-end
+    #[arg(long, value_parser = pace)]
+    pace: Option<Pace>,
+    #[command(flatten)]
+    look: Look,
+}
+
+/// Arguments of `forklab replay`.
+#[derive(Args, Debug)]
+pub(super) struct ReplayArgs {
+    /// The replay line of a report, in one word or in several
+    #[arg(value_name = "LINE", required = true)]
+    line: Vec<String>,
+    #[command(flatten)]
+    look: Look,
+}
+
+fn said((found, expected): (String, String)) -> String {
+    format!("found {found}, expected {expected}")
+}
+
+fn hook(text: &str) -> Result<Hook, String> {
+    let names: Vec<_> = Hook::ALL.iter().map(|hook| hook.name()).collect();
+    Hook::from_name(text).ok_or_else(|| format!("expected {}", names.join(" or ")))
+}
+
+fn fault(text: &str) -> Result<FaultRule, String> {
+    parse_fault(text).map_err(said)
+}
+
+fn pace(text: &str) -> Result<Pace, String> {
+    parse_pace(text).map_err(said)
+}
+
+impl RunArgs {
+    fn spec(&self) -> Result<Spec, InputError> {
+        let source = match (&self.scenario, &self.workload) {
+            (_, Some(path)) => Source::Workload(path.clone()),
+            (Some(name), None) if name.contains(['.', '/']) => Source::File(name.into()),
+            (Some(name), None) => Source::BuiltIn(name.clone()),
+            (None, None) => unreachable!("clap asks for one of them"),
+        };
+        let asked = [
+            ("--cpus", self.cpus.is_some()),
+            ("--preempt", self.preempt),
+            ("--listeners", self.listeners.is_some()),
+            ("--rcvbuf", self.rcvbuf.is_some()),
+            ("--pace", self.pace.is_some()),
+        ];
+        if let (false, Some((flag, _))) = (matches!(source, Source::Workload(_)), asked.iter().find(|(_, asked)| *asked)) {
+            return Err(InputError::new("<command line>", *flag, "that flag with --workload only: a scenario has its own"));
+        }
+        let plain = Bench::default();
+        let bench = Bench {
+            cpus: self.cpus.unwrap_or(plain.cpus),
+            preempt: self.preempt,
+            listeners: self.listeners.map_or(plain.listeners, usize::from),
+            rcvbuf: self.rcvbuf.unwrap_or(plain.rcvbuf),
+            pace: self.pace.clone().unwrap_or(plain.pace),
+        };
+        let order = match (self.seed, &self.sched) {
+            (Some(seed), _) => Order::Seed(seed),
+            (None, Some(schedule)) => Order::Schedule(schedule.clone()),
+            (None, None) => Order::Calm,
+        };
+        Ok(Spec { source, hook: self.hook, order, faults: self.fault.clone(), bench })
+    }
+}
+
+/// `forklab run`.
+pub(super) fn run(args: &RunArgs, out: &mut impl Write) -> Result<Found, Failure> {
+    execute(args.spec()?, &args.look, out)
+}
+
+/// `forklab replay`.
+pub(super) fn replay(args: &ReplayArgs, out: &mut impl Write) -> Result<Found, Failure> {
+    execute(args.line.join(" ").parse()?, &args.look, out)
+}
+
+/// Writes the JSON trace as the run goes on; the first error is kept for the end.
+struct JsonLines {
+    line: Vec<u8>,
+    error: Rc<RefCell<Option<io::Error>>>,
+    out: BufWriter<io::Stdout>,
+}
+
+impl Sink for JsonLines {
+    fn event(&mut self, event: &Event) {
+        self.line.clear();
+        write_json(event, &mut self.line);
+        if self.error.borrow().is_none()
+            && let Err(error) = self.out.write_all(&self.line)
+        {
+            *self.error.borrow_mut() = Some(error);
+        }
+    }
+}
+
+impl Drop for JsonLines {
+    fn drop(&mut self) {
+        if let Err(error) = self.out.flush() {
+            self.error.borrow_mut().get_or_insert(error);
+        }
+    }
+}
+
+fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
+    check(&spec, look)?;
+    let loaded = load(spec)?;
+    let mut watch = Watch { progress: Some(acts_bar()), ..Watch::default() };
+    let recording = Recording::default();
+    let error = Rc::default();
+    match look.trace {
+        Trace::Lanes | Trace::Graph => watch.sinks.push(Box::new(recording.clone())),
+        Trace::Json => {
+            let lines = JsonLines { line: Vec::new(), error: Rc::clone(&error), out: BufWriter::new(io::stdout()) };
+            watch.sinks.push(Box::new(lines));
+        }
+        Trace::None => {}
+    }
+    let pcap = look.pcap.as_ref().map(|path| open_pcap(path)).transpose()?;
+    if let Some((pcap, _)) = &pcap {
+        watch.sinks.push(Box::new(pcap.sink()));
+    }
+    let report = run_loaded(&loaded, watch)?;
+    if let Some(error) = error.take() {
+        return Err(error.into());
+    }
+    if let Some((pcap, path)) = pcap {
+        let finished = pcap.finish();
+        finished.map_err(|error| InputError::new(path, error.to_string(), "a file that can be written"))?;
+    }
+    draw(look, &recording.take(), &report, out)?;
+    Ok(!report.violations.is_empty())
+}
+
+/// What cannot be shown together is refused before anything runs.
+fn check(spec: &Spec, look: &Look) -> Result<(), InputError> {
+    let refuse = |found: &str, expected: &str| Err(InputError::new("<command line>", found, expected));
+    if look.json && look.trace != Trace::None {
+        return refuse("--json with --trace", "one of them: both go to standard output");
+    }
+    if look.trace == Trace::Lanes && matches!(spec.source, Source::Workload(_)) {
+        return refuse("--trace lanes with a workload", "graph, json or none: a recording has a lane for each of its tasks");
+    }
+    Ok(())
+}
+
+fn load(spec: Spec) -> Result<Loaded, InputError> {
+    let size = match &spec.source {
+        Source::Workload(path) => std::fs::metadata(path).map_or(0, |file| file.len()),
+        _ => 0,
+    };
+    let bar = bar(size, "reading  {wide_bar} {bytes}/{total_bytes}  {eta}");
+    let loaded = Loaded::new(spec, |bytes| bar.set_position(bytes));
+    bar.finish_and_clear();
+    loaded
+}
+
+/// A progress bar on standard error: hidden when that is not a terminal.
+fn bar(length: u64, template: &str) -> ProgressBar {
+    ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is written here"))
+}
+
+fn acts_bar() -> Box<dyn FnMut(usize, usize)> {
+    let bar = bar(0, "running  {wide_bar} {human_pos}/{human_len} acts  {per_sec}  {eta}");
+    Box::new(move |begun, of| {
+        bar.set_length(of as u64);
+        bar.set_position(begun as u64);
+        if begun == of {
+            bar.finish_and_clear();
+        }
+    })
+}
+
+type File_ = BufWriter<File>;
+
+fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, String), InputError> {
+    let name = path.display().to_string();
+    let expected = "a file that can be written";
+    let file = File::create(path).map_err(|error| InputError::io(&name, &error, expected))?;
+    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| InputError::new(&name, error.to_string(), expected))?;
+    Ok((pcap, name))
+}
+
+fn draw(look: &Look, events: &[Event], report: &Report, out: &mut impl Write) -> io::Result<()> {
+    match look.trace {
+        Trace::Lanes => {
+            let detail = if look.all { Detail::All } else { Detail::Calls };
+            // Whether colours get through is decided by the stream: NO_COLOR, pipes.
+            let lanes = Lanes { color: true, detail, labels: labels(events), ..Lanes::default() };
+            writeln!(out, "{}", lanes.draw(events))?;
+        }
+        Trace::Graph => writeln!(out, "{}", graph(events))?,
+        Trace::Json => {
+            let text = report::text(report);
+            return write!(anstream::stderr(), "{text}");
+        }
+        Trace::None => {}
+    }
+    if look.json { super::write_json(report, out) } else { write!(out, "{}", report::text(report)) }
+}
+
+/// What stands above a lane: its name and, once the trace has told it, its pid.
+pub(super) fn labels(events: &[Event]) -> BTreeMap<LaneName, String> {
+    let mut labels = BTreeMap::new();
+    for event in events {
+        if let What::Enter { func: "do_exit", args } = &event.what
+            && let Some((_, sim::Value::Int(pid))) = args.iter().find(|(name, _)| *name == "pid")
+        {
+            labels.insert(event.lane, format!("{} {pid}", event.lane));
+        }
+    }
+    labels
+}

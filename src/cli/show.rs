@@ -1,0 +1,91 @@
+//! `forklab` (the tour), `forklab faults`, `forklab layout`.
+
+use std::io::Write;
+
+use clap::Args;
+use fork_model::Hook;
+
+use super::{Failure, Found, write_json};
+use uevent::kobject_uevent::KobjectAction;
+
+use crate::input::InputError;
+use crate::lab::{faults as lab_faults, tour as lab_tour};
+use crate::render::lanes::Lanes;
+use crate::render::layout::{MachineConstants, layout_fork, layout_hotplug};
+
+/// Arguments of `forklab faults`.
+#[derive(Args, Debug)]
+pub(super) struct FaultsArgs {
+    /// The table as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `forklab layout`.
+#[derive(Args, Debug)]
+pub(super) struct LayoutArgs {
+    /// The pid of the parent in the fork event
+    #[arg(long, value_name = "PID", default_value_t = 100, allow_negative_numbers = true)]
+    parent: i32,
+    /// The pid of the child
+    #[arg(long, value_name = "PID", default_value_t = 101, allow_negative_numbers = true)]
+    child: i32,
+    /// The event of kobject_hotplug() instead, for an object of this path, such as /block/sda
+    #[arg(long, value_name = "DEVPATH")]
+    hotplug: Option<String>,
+    /// Its subsystem
+    #[arg(long, value_name = "NAME", default_value = "block", requires = "hotplug")]
+    subsystem: String,
+    /// Bytes of a cache line: 32, 64 or 128
+    #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = cache_line)]
+    smp_cache_bytes: u32,
+    /// The layout as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn cache_line(text: &str) -> Result<u32, String> {
+    text.parse().ok().filter(|line| [32, 64, 128].contains(line)).ok_or_else(|| "expected 32, 64 or 128".to_owned())
+}
+
+/// `forklab faults`.
+pub(super) fn faults(args: &FaultsArgs, out: &mut impl Write) -> Result<Found, Failure> {
+    let rows = lab_faults::table(Hook::End);
+    if args.json {
+        write_json(&rows, out)?;
+    } else {
+        write!(out, "{}", lab_faults::text(&rows))?;
+    }
+    Ok(rows.iter().any(|row| row.leaks > 0))
+}
+
+/// `forklab layout`.
+pub(super) fn layout(args: &LayoutArgs, out: &mut impl Write) -> Result<Found, Failure> {
+    let mut machine = MachineConstants::default();
+    machine.machine.smp_cache_bytes = args.smp_cache_bytes;
+    let layout = match &args.hotplug {
+        None => layout_fork(args.parent, args.child, &machine),
+        Some(path) => layout_hotplug(KobjectAction::Add, path, &args.subsystem, 1, &[], &machine),
+    };
+    let layout = layout.map_err(|error| InputError::new("<command line>", error.to_string(), "an event that can be sent"))?;
+    if args.json {
+        write_json(&layout, out)?;
+    } else {
+        write!(out, "{layout}")?;
+    }
+    Ok(false)
+}
+
+/// `forklab` without a command.
+pub(super) fn tour(json: bool, out: &mut impl Write) -> Result<Found, Failure> {
+    let tour = lab_tour::tour()?;
+    if json {
+        write_json(&tour.found.report, out)?;
+        return Ok(false);
+    }
+    let draw = |events: &[sim::Event]| {
+        Lanes { color: true, labels: super::run::labels(events), ..Lanes::default() }.draw(events)
+    };
+    write!(out, "{}", lab_tour::text(&tour, draw))?;
+    Ok(false)
+}

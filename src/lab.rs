@@ -1,0 +1,21 @@
+//! The lab: runs a scenario or a recorded workload on a simulated kernel, and says what came of it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`spec`] | what is to be run, and its replay line |
+//! | [`world`] | a booted kernel with its listeners |
+//! | [`program`] | what the tasks of a scenario do |
+//! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
+//! | [`run`](mod@run) | one run and its report |
+//! | [`cost`] | what one event costs with so many listeners |
+//! | [`faults`] | every allocation that fails, and what follows |
+//! | [`tour`] | the one-screen tour |
+
+pub mod cost;
+pub mod faults;
+pub mod program;
+pub mod run;
+pub mod spec;
+pub mod tour;
+pub mod turns;
+pub mod world;

@@ -1,0 +1,48 @@
+//! What one fork event costs, by how many listen.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+use uevent::kobject_uevent::kobject_fork;
+
+use crate::lab::world::{Setup, World, alone};
+use crate::scenario_file::{Listener, Pace};
+
+/// The cost of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cost {
+    /// How many listen.
+    pub listeners: usize,
+    /// Allocations.
+    pub allocations: u64,
+    /// Bytes asked for by them.
+    pub bytes: u64,
+    /// Steps: places where somebody else may get in.
+    pub steps: u64,
+}
+
+/// Sends one event on a fresh kernel like this one, with so many idle listeners, and counts.
+#[must_use]
+pub fn measure(setup: &Setup, listeners: usize) -> Cost {
+    let listener = |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd };
+    let setup = Setup { listeners: (0..listeners).map(listener).collect(), ..setup.clone() };
+    let world = Rc::new(World::new(&setup));
+    let (sys, w) = (world.sys.clone(), world.clone());
+    let (allocations, bytes, steps) = alone(&sys, async move {
+        let m = &w.sys.m;
+        let (before, step) = (m.mem.counters(), m.step());
+        kobject_fork(&w.sys.core, w.sys.fork_kobj.get().expect("booted"), 100, 101).await;
+        let after = m.mem.counters();
+        (after.allocs - before.allocs, after.bytes - before.bytes, m.step() - step)
+    });
+    Cost { listeners, allocations, bytes, steps }
+}
+
+/// The costs that a report shows: with nobody, with one, and with as many as the run had (if that is another number).
+#[must_use]
+pub fn table(setup: &Setup) -> Vec<Cost> {
+    let mut counts = vec![0, 1, setup.listeners.len()];
+    counts.sort_unstable();
+    counts.dedup();
+    counts.into_iter().map(|n| measure(setup, n)).collect()
+}

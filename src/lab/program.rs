@@ -1,0 +1,140 @@
+//! What the tasks of a scenario do.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use fork_model::TaskRef;
+use fork_model::exec::do_execve;
+use fork_model::exit::{WaitFor, do_exit, sigcont, wait4};
+use fork_model::fork::{do_fork, flags};
+use fork_model::sched::Work;
+use sim::LaneName;
+
+use crate::lab::world::{Done, World, alone};
+use crate::scenario_file::{Action, ScenarioFile, SigChld, Task};
+
+/// A scenario on its way.
+pub struct Play {
+    world: Rc<World>,
+    scenario: ScenarioFile,
+    /// How many lanes of each program there were.
+    born: RefCell<BTreeMap<String, usize>>,
+}
+
+/// The name of the `n`-th lane of a program, from 0: `c`, `cB`, … `cZ`, `cAA`: unique, and free of digits.
+fn lane_name(program: &str, n: usize) -> LaneName {
+    let mut suffix = String::new();
+    let mut rest = n + 1;
+    while rest > 0 {
+        suffix.insert(0, char::from(b'A' + u8::try_from((rest - 1) % 26).expect("below 26")));
+        rest = (rest - 1) / 26;
+    }
+    let name = if n == 0 { program.to_owned() } else { format!("{program}{suffix}") };
+    LaneName::from_text(&name).expect("a scenario's names leave room for the suffix")
+}
+
+impl Play {
+    /// Forks the tasks that the scenario starts with, as children of init, from `last_pid` on. They do not run yet.
+    #[must_use]
+    pub fn new(world: &Rc<World>, scenario: ScenarioFile) -> (Rc<Play>, Vec<(String, TaskRef)>) {
+        let sys = world.sys.clone();
+        sys.pids.last_pid.set(scenario.machine.last_pid);
+        let names: Vec<_> = scenario.boots().map(|task| task.name.clone()).collect();
+        let (s, init) = (sys.clone(), world.init);
+        let roots = alone(&sys, async move {
+            let mut roots = Vec::new();
+            for name in names {
+                // A pid that cannot be had leaves the task out; the report's counts say so.
+                if let Ok(pid) = do_fork(&s, init, flags::SIGCHLD, None).await {
+                    roots.push((name, s.find_task_by_pid(pid).expect("it sleeps")));
+                }
+            }
+            roots
+        });
+        (Rc::new(Play { world: world.clone(), scenario, born: RefCell::default() }), roots)
+    }
+
+    /// Sets them free.
+    pub fn start(self: &Rc<Play>, roots: Vec<(String, TaskRef)>) {
+        for (name, me) in roots {
+            let lane = self.next_name(&name);
+            self.world.sys.m.spawn(lane, perform(self.clone(), name, me));
+        }
+    }
+
+    fn next_name(&self, program: &str) -> LaneName {
+        let mut born = self.born.borrow_mut();
+        let n = born.entry(program.to_owned()).or_default();
+        *n += 1;
+        lane_name(program, *n - 1)
+    }
+
+    fn task(&self, name: &str) -> &Task {
+        self.scenario.task(name).expect("the file was checked: every program exists")
+    }
+}
+
+/// A task's life, boxed: programs fork programs.
+fn perform(play: Rc<Play>, program: String, me: TaskRef) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move {
+        let sys = play.world.sys.clone();
+        if play.task(&program).sigchld == SigChld::Ignore {
+            let sighand = sys.task(me, |t| t.sighand);
+            sys.sighand(sighand, |s| s.ignores_sigchld = true);
+        }
+        let mut children: Vec<(String, i32)> = Vec::new();
+        for action in &play.task(&program).does {
+            sys.m.user_point().await;
+            match action {
+                Action::Fork { program, flags, times } => {
+                    for _ in 0..*times {
+                        fork(&play, me, program, *flags, &mut children).await;
+                    }
+                }
+                Action::Exec => {
+                    do_execve(&sys, me).await;
+                    Done::count(&play.world.done.execs);
+                }
+                Action::Exit(code) => {
+                    Done::count(&play.world.done.exits);
+                    do_exit(&sys, me, (*code).into()).await;
+                    return;
+                }
+                Action::Wait(which) => {
+                    let which = child_of(&mut children, which.as_deref());
+                    if wait4(&sys, me, which, false).await.is_ok() {
+                        Done::count(&play.world.done.waits);
+                    }
+                }
+                Action::Cont(name) => {
+                    let pid = children.iter().find(|(program, _)| program == name).map(|(_, pid)| *pid);
+                    if let Some(child) = pid.and_then(|pid| sys.find_task_by_pid(pid)) {
+                        sigcont(&sys, child).await;
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// The first child that runs this program; it is waited for once.
+fn child_of(children: &mut Vec<(String, i32)>, program: Option<&str>) -> WaitFor {
+    let Some(program) = program else { return WaitFor::Any };
+    let at = children.iter().position(|(name, _)| name == program);
+    // A child that was never made has no pid; pid 0 is nobody's child, so that the answer is -ECHILD.
+    WaitFor::Pid(at.map_or(0, |at| children.remove(at).1))
+}
+
+async fn fork(play: &Rc<Play>, me: TaskRef, program: &str, flags: u64, children: &mut Vec<(String, i32)>) {
+    let (child, name) = (play.clone(), program.to_owned());
+    let work = Work::new(play.next_name(program), move |_, me| perform(child, name, me));
+    let flags = u32::try_from(flags).expect("clone flags of 2.6.11 have 32 bits");
+    match do_fork(&play.world.sys, me, flags, Some(work)).await {
+        Ok(pid) => children.push((program.to_owned(), pid)),
+        Err(errno) => play.world.done.fork_failed(errno),
+    }
+    play.world.tick();
+}

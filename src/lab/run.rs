@@ -1,0 +1,319 @@
+//! One run and its report.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use fork_model::Hook;
+use serde::Serialize;
+use sim::mm::{FaultRule, Failslab, Times};
+use sim::{Calm, Chooser, Ended, LaneName, Question, Replay, Schedule, Seeded, Violation};
+use uevent::kobject_uevent::ForkOutcomes;
+
+use crate::input::InputError;
+use crate::lab::cost::{self, Cost};
+use crate::lab::program::Play;
+use crate::lab::spec::{Order, Source, Spec, scenario};
+use crate::lab::turns::Turns;
+use crate::lab::world::{Listener, Setup, World};
+use crate::scenario_file::{self, ScenarioFile};
+use crate::workload::Workload;
+
+/// What came of a run. Its JSON is the `--json` of `forklab run`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// Paste it after `forklab replay`: the same run again.
+    pub replay: String,
+    /// Where the notification stood.
+    pub hook: &'static str,
+    /// Forks that succeeded, threads included.
+    pub forks: u64,
+    /// Those that made a thread.
+    pub threads: u64,
+    /// Forks that failed, by error.
+    pub fork_errors: Vec<(String, u64)>,
+    /// Exits.
+    pub exits: u64,
+    /// Execs.
+    pub execs: u64,
+    /// Events that reached `netlink_broadcast()`.
+    pub events_sent: u64,
+    /// How far the events came.
+    pub events: Events,
+    /// What each listener got, in the order in which they bound.
+    pub listeners: Vec<ListenerReport>,
+    /// What one event costs, by how many listen.
+    pub cost: Vec<Cost>,
+    /// Allocations that failed, by site.
+    pub failed_allocations: Vec<(&'static str, u64)>,
+    /// Rules that were broken, in order.
+    pub violations: Vec<Violation>,
+    /// Steps of the run.
+    pub steps: u64,
+    /// `quiet`, or `deadlock`.
+    pub ended: &'static str,
+    /// SHA-256 of the JSON trace.
+    pub trace_hash: String,
+}
+
+/// How far the events came. Each fork that got as far as the hook is in exactly one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Events {
+    /// At least one listener got it.
+    pub delivered: u64,
+    /// -ESRCH: nobody listens, or every listener is full.
+    pub nobody: u64,
+    /// -ENOMEM, before any listener was asked.
+    pub no_memory: u64,
+    /// -EIO: there is no netlink socket.
+    pub no_socket: u64,
+    /// -ENOBUFS: nobody got it, and a copy could not be made.
+    pub no_copy: u64,
+}
+
+impl From<ForkOutcomes> for Events {
+    fn from(o: ForkOutcomes) -> Events {
+        Events {
+            delivered: o.delivered,
+            nobody: o.nobody,
+            no_memory: o.no_memory,
+            no_socket: o.no_socket,
+            no_copy: o.no_copy,
+        }
+    }
+}
+
+/// What one listener got.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListenerReport {
+    /// Its name.
+    pub name: String,
+    /// Messages received.
+    pub received: u64,
+    /// Messages that matched its groups and did not reach it.
+    pub lost: u64,
+    /// Those, by reason.
+    pub why: Why,
+    /// How often it was told of a loss (-ENOBUFS); one such word may stand for many messages.
+    pub told: u64,
+    /// What it believes of the process tree.
+    pub tree: Tree,
+    /// Its first messages, NULs visible.
+    pub messages: Vec<String>,
+}
+
+/// Why messages did not reach a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// Its receive buffer was full.
+    pub full: u64,
+    /// It had lost something and had not drained its queue since.
+    pub latched: u64,
+    /// No memory for a copy, its own or an earlier listener's.
+    pub no_copy: u64,
+}
+
+/// What a listener believes of the process tree, in tasks that were forked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Tree {
+    /// It knows the process, and its true parent.
+    pub right: u64,
+    /// It has another parent for it, or takes a thread for a process.
+    pub wrong: u64,
+    /// It has not heard of it.
+    pub missing: u64,
+    /// Children it believes in that never were.
+    pub phantom: u64,
+}
+
+/// Who watches a run while it goes on.
+#[derive(Default)]
+pub struct Watch {
+    /// Told how many acts of a recording there are, and how many have begun.
+    pub progress: Option<Box<dyn FnMut(usize, usize)>>,
+    /// Gets every event of the trace.
+    pub sinks: Vec<Box<dyn sim::trace::Sink>>,
+}
+
+/// What is to be run, read and checked.
+pub struct Loaded {
+    /// How it was asked for.
+    pub spec: Spec,
+    scenario: Option<ScenarioFile>,
+    workload: Option<Workload>,
+    /// The kernel and its listeners.
+    pub setup: Setup,
+}
+
+impl Loaded {
+    /// Reads what a specification names. `bytes_read` hears of the progress through a recording.
+    ///
+    /// # Errors
+    /// [`InputError`]: of the scenario or the recording.
+    pub fn new(spec: Spec, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
+        let scenario = scenario(&spec.source)?;
+        let workload = match &spec.source {
+            Source::Workload(path) => Some(Workload::read_with_progress(path, bytes_read)?),
+            _ => None,
+        };
+        let setup = spec.setup(scenario.as_ref());
+        Ok(Loaded { spec, scenario, workload, setup })
+    }
+}
+
+/// Notes who stepped, beside what another chooser decides.
+struct Noted<C> {
+    chooser: C,
+    schedule: Rc<RefCell<Schedule>>,
+}
+
+impl<C: Chooser> Chooser for Noted<C> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        self.chooser.choose(question, n)
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        self.schedule.borrow_mut().push(lane);
+        self.chooser.stepped(lane);
+    }
+
+    fn objection(&self) -> Option<String> {
+        self.chooser.objection()
+    }
+}
+
+fn begin(world: &Rc<World>, order: &Order, schedule: &Rc<RefCell<Schedule>>) {
+    fn noted<C: Chooser + 'static>(chooser: C, schedule: &Rc<RefCell<Schedule>>) -> Noted<C> {
+        Noted { chooser, schedule: schedule.clone() }
+    }
+    match order {
+        Order::Calm => world.begin(noted(Calm, schedule)),
+        Order::Seed(seed) => world.begin(noted(Seeded::new(*seed), schedule)),
+        Order::Schedule(wanted) => world.begin(noted(Replay::new(wanted.clone()), schedule)),
+    }
+}
+
+fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
+    let of_file = scenario.iter().flat_map(|scenario| &scenario.faults).map(|fault| FaultRule {
+        site: fault.site.clone(),
+        nth: fault.nth.into(),
+        times: match fault.times {
+            scenario_file::Times::Count(times) => Times::Count(times.into()),
+            scenario_file::Times::Forever => Times::Forever,
+        },
+    });
+    let failslab = scenario.and_then(|scenario| scenario.failslab.as_ref()).map(|words| {
+        let mut failslab = Failslab::new(words.probability, words.seed);
+        failslab.interval = words.interval.into();
+        failslab.times = u64::try_from(words.times).ok();
+        failslab.space = words.space.into();
+        failslab.ignore_gfp_wait = words.ignore_gfp_wait;
+        failslab
+    });
+    world.sys.m.mem.faults(|faults| {
+        of_file.chain(spec.faults.iter().cloned()).for_each(|rule| faults.add(rule));
+        faults.failslab = failslab;
+    });
+}
+
+/// Runs what was loaded, and reports.
+///
+/// # Errors
+/// [`InputError`] if a schedule was given that cannot be followed.
+pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
+    let world = Rc::new(World::new(&loaded.setup));
+    let Watch { progress, sinks } = watch;
+    // The tasks that are there when the run begins are made before anybody looks and before anything fails.
+    let start: Box<dyn FnOnce()> = match (&loaded.scenario, &loaded.workload) {
+        (Some(scenario), _) => {
+            let (play, roots) = Play::new(&world, scenario.clone());
+            Box::new(move || play.start(roots))
+        }
+        (None, Some(workload)) => {
+            let mut progress = progress.unwrap_or_else(|| Box::new(|_, _| ()));
+            let total = Rc::new(std::cell::Cell::new(0));
+            let of = total.clone();
+            let (turns, roots) = Turns::new(&world, workload, move |begun| progress(begun, of.get()));
+            total.set(turns.len());
+            Box::new(move || turns.start(roots))
+        }
+        (None, None) => unreachable!("a source is a scenario or a workload"),
+    };
+    let m = world.sys.m.clone();
+    let forks_before = world.sys.total_forks.get();
+    let schedule = Rc::new(RefCell::new(Schedule::default()));
+    m.trace.start_hash();
+    sinks.into_iter().for_each(|sink| m.trace.attach_boxed(sink));
+    begin(&world, &loaded.spec.order, &schedule);
+    // A recording's lanes are told by its pids, which a schedule cannot spell; it is repeated by its seed.
+    if loaded.scenario.is_some() {
+        m.watch_steps();
+    }
+    ask_for_faults(&world, &loaded.spec, loaded.scenario.as_ref());
+    start();
+    let ended = m.run();
+    if let Some(objection) = m.objection() {
+        let (found, expected) = objection.split_once(", expected ").unwrap_or((&objection, "a schedule that can be followed"));
+        return Err(InputError::new("<schedule>", found, expected));
+    }
+    let steps = m.step();
+    let failed = m.mem.faults(|faults| {
+        let hits = faults.hits().to_vec();
+        faults.clear();
+        hits
+    });
+    world.drain();
+    let spec = Spec { hook: Some(loaded.setup.system.hook), ..loaded.spec.clone() };
+    let spec = match (&loaded.scenario, &spec.order) {
+        (Some(_), Order::Seed(_)) => Spec { order: Order::Schedule(schedule.take()), ..spec },
+        _ => spec,
+    };
+    Ok(report(&world, &spec, &loaded.setup, (ended, steps, failed, forks_before)))
+}
+
+type Measured = (Ended, u64, Vec<(&'static str, u64)>, u64);
+
+fn report(world: &World, spec: &Spec, setup: &Setup, (ended, steps, failed, forks_before): Measured) -> Report {
+    let sys = &world.sys;
+    let outcomes = *sys.core.fork_outcomes.borrow();
+    let truth = sys.truth.borrow().clone().unwrap_or_default();
+    let errors = world.done.fork_errors.borrow();
+    Report {
+        replay: spec.to_string(),
+        hook: spec.hook.map_or("", Hook::name),
+        forks: sys.total_forks.get() - forks_before,
+        threads: truth.threads(),
+        fork_errors: errors.iter().map(|(errno, count)| (errno.to_string(), *count)).collect(),
+        exits: world.done.exits.get(),
+        execs: world.done.execs.get(),
+        events_sent: outcomes.delivered + outcomes.nobody + outcomes.no_copy,
+        events: outcomes.into(),
+        listeners: world.listeners.iter().map(|listener| listener_report(world, listener)).collect(),
+        cost: cost::table(setup),
+        failed_allocations: failed,
+        violations: sys.m.violations().clone(),
+        steps,
+        ended: if ended == Ended::Deadlock { "deadlock" } else { "quiet" },
+        trace_hash: sys.m.trace.hash().expect("started before the run"),
+    }
+}
+
+fn listener_report(world: &World, listener: &Listener) -> ListenerReport {
+    let heard = listener.heard.borrow();
+    let lost = listener.sock.map(|sock| world.sys.core.sock(sock, |sock| sock.lost)).unwrap_or_default();
+    let truth = world.sys.truth.borrow();
+    let verdict = truth.as_ref().map(|truth| heard.tree.compare(truth)).unwrap_or_default();
+    ListenerReport {
+        name: listener.name.clone(),
+        received: heard.received,
+        lost: lost.total(),
+        why: Why { full: lost.full, latched: lost.latched, no_copy: lost.no_copy },
+        told: heard.overruns,
+        tree: Tree {
+            right: verdict.right,
+            wrong: verdict.wrong,
+            missing: verdict.missing,
+            phantom: verdict.phantom,
+        },
+        messages: heard.messages.iter().map(|message| sim::Value::shown(message)).collect(),
+    }
+}

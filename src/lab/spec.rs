@@ -1,0 +1,358 @@
+//! What is to be run, and the line of text that says it: the replay line.
+//!
+//! ```text
+//! v1 autoreap hook=end sched=p4.c3.p1 fault=none
+//! v1 workload=tests/data/shell.csv.gz hook=end cpus=2 seed=7 listeners=2 rcvbuf=2048 fault=alloc_skb.head#3+
+//! ```
+//! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
+//! Then, in any order: `hook=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
+//! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
+//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. A space or a `%` in a path is written `%20`, `%25`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use fork_model::fork::{TASK_STRUCT, THREAD_INFO};
+use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
+use fork_model::{Hook, SystemConfig};
+use sim::Schedule;
+use sim::mm::{FaultRule, Times};
+
+use crate::input::{InputError, quoted};
+use crate::lab::world::Setup;
+use crate::scenario_file::{self, Boot, Known, Listener, Pace, ScenarioFile};
+
+/// Scenarios that are built in: their names, and the texts of their files.
+pub const BUILT_IN: &[(&str, &str)] = &[
+    ("autoreap", include_str!("../scenarios/autoreap.toml")),
+    ("boot-early", include_str!("../scenarios/boot-early.toml")),
+    ("overrun", include_str!("../scenarios/overrun.toml")),
+    ("thread", include_str!("../scenarios/thread.toml")),
+    ("tour", include_str!("../scenarios/tour.toml")),
+];
+
+/// What the tasks do: where it comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A built-in scenario, by name.
+    BuiltIn(String),
+    /// A scenario file.
+    File(PathBuf),
+    /// A recorded workload.
+    Workload(PathBuf),
+}
+
+/// Everything that decides a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// What the tasks do.
+    pub source: Source,
+    /// Where the notification stands; `None`: as the scenario says, or as posted.
+    pub hook: Option<Hook>,
+    /// Who steps when.
+    pub order: Order,
+    /// Allocations that fail, beside those of the scenario.
+    pub faults: Vec<FaultRule>,
+    /// The machine and the listeners of a recording; a scenario has its own.
+    pub bench: Bench,
+}
+
+/// Who steps when.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Whoever runs goes on; the others come when it blocks.
+    #[default]
+    Calm,
+    /// Drawn from a seed.
+    Seed(u64),
+    /// As written.
+    Schedule(Schedule),
+}
+
+/// The machine and the listeners around a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bench {
+    /// CPUs, 1 to 64.
+    pub cpus: u32,
+    /// `CONFIG_PREEMPT`.
+    pub preempt: bool,
+    /// How many listen, 0 to 64.
+    pub listeners: usize,
+    /// `sk_rcvbuf` of each, in bytes.
+    pub rcvbuf: u32,
+    /// When they read.
+    pub pace: Pace,
+}
+
+impl Default for Bench {
+    fn default() -> Bench {
+        Bench { cpus: 1, preempt: false, listeners: 1, rcvbuf: 124_928, pace: Pace::Eager }
+    }
+}
+
+impl Spec {
+    /// A calm run of this source, with nothing else asked for.
+    #[must_use]
+    pub fn new(source: Source) -> Spec {
+        Spec { source, hook: None, order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
+    }
+}
+
+/// The allocation sites that faults may name.
+#[must_use]
+pub fn sites() -> Vec<&'static str> {
+    let of_fork = [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO];
+    uevent::site::ALL.iter().chain(&of_fork).map(|site| site.0).collect()
+}
+
+/// The names of the hooks.
+#[must_use]
+pub fn hooks() -> Vec<&'static str> {
+    Hook::ALL.iter().map(|hook| hook.name()).collect()
+}
+
+/// Reads the scenario of a source that has one.
+///
+/// # Errors
+/// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in, a configuration of which no
+/// kernel can be built, and listeners on a kernel that has no socket yet.
+pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
+    let (hooks, sites) = (hooks(), sites());
+    let known = Known { hooks: &hooks, sites: &sites };
+    let (file, scenario) = match source {
+        Source::Workload(_) => return Ok(None),
+        Source::File(path) => (path.display().to_string(), ScenarioFile::read(path, &known)?),
+        Source::BuiltIn(name) => match BUILT_IN.iter().find(|(known, _)| known == name) {
+            Some((_, text)) => (format!("<{name}>"), ScenarioFile::parse(name, text, &known)?),
+            None => {
+                let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+                let expected = format!("a built-in scenario ({}), file=PATH or workload=PATH", names.join(", "));
+                return Err(InputError::new("<scenario>", quoted(name), expected));
+            }
+        },
+    };
+    if scenario.machine.boot == Boot::Early && !scenario.listeners.is_empty() {
+        let expected = "no [[listeners]]: with boot = \"early\" no netlink socket can be made yet";
+        return Err(InputError::new(file, format!("{} listeners", scenario.listeners.len()), expected));
+    }
+    let config = scenario.machine.config;
+    if !config.hotplug && !config.kobject_uevent {
+        let error = uevent::ConfigError::DoesNotLink.to_string();
+        return Err(InputError::new(file, "a kernel with both options off", format!("hotplug or kobject_uevent on: {error}")));
+    }
+    Ok(Some(scenario))
+}
+
+impl Spec {
+    /// The kernel and its listeners, before the run.
+    #[must_use]
+    pub fn setup(&self, scenario: Option<&ScenarioFile>) -> Setup {
+        let hook = |named: &str| self.hook.or_else(|| Hook::from_name(named)).unwrap_or_default();
+        let Some(scenario) = scenario else {
+            let listener = |i: usize| Listener {
+                name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
+                groups: 1,
+                rcvbuf: self.bench.rcvbuf,
+                pace: self.bench.pace.clone(),
+            };
+            return Setup {
+                machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },
+                // Enough memory for as many tasks as there are pids: a recording comes from a larger machine than 2005's.
+                system: SystemConfig { hook: hook(""), mempages: 1 << 26, ..SystemConfig::default() },
+                boot: Boot::Done,
+                pid_max: PID_MAX_LIMIT,
+                listeners: (0..self.bench.listeners).map(listener).collect(),
+            };
+        };
+        let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, boot, config, .. } = &scenario.machine;
+        let core = uevent::Config { hotplug: config.hotplug, kobject_uevent: config.kobject_uevent, ..uevent::Config::default() };
+        Setup {
+            machine: sim::Config { cpus: *cpus, preempt: *preempt, smp_cache_bytes: *smp_cache_bytes },
+            system: SystemConfig { core, mempages: (*mempages).into(), hook: hook(&scenario.design.hook), ..SystemConfig::default() },
+            boot: *boot,
+            pid_max: *pid_max,
+            listeners: scenario.listeners.clone(),
+        }
+    }
+}
+
+/// One fault as a replay line writes it: `alloc_skb.head#3`, `any#1+`.
+#[must_use]
+pub fn fault_text(rule: &FaultRule) -> String {
+    let forever = if rule.times == Times::Forever { "+" } else { "" };
+    format!("{}#{}{forever}", rule.site.as_deref().unwrap_or("any"), rule.nth)
+}
+
+/// Reads one fault.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn parse_fault(text: &str) -> Result<FaultRule, (String, String)> {
+    let bad = || (quoted(text), "SITE#N or SITE#N+, such as alloc_skb.head#1".to_owned());
+    let (site, nth) = text.split_once('#').ok_or_else(bad)?;
+    let (nth, times) = nth.strip_suffix('+').map_or((nth, Times::Count(1)), |nth| (nth, Times::Forever));
+    let nth = nth.parse().ok().filter(|nth| *nth > 0).ok_or_else(bad)?;
+    if site != "any" && !sites().contains(&site) {
+        return Err((quoted(site), format!("an allocation site: any, {}", sites().join(", "))));
+    }
+    Ok(FaultRule { site: (site != "any").then(|| site.to_owned()), nth, times })
+}
+
+/// A pace as a flag or a replay line writes it: `eager`, `drain-at-end`, `every:10`.
+#[must_use]
+pub fn pace_text(pace: &Pace) -> String {
+    match pace {
+        Pace::Eager => "eager".into(),
+        Pace::DrainAtEnd => "drain-at-end".into(),
+        Pace::Every(events) => format!("every:{events}"),
+    }
+}
+
+/// Reads a pace.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn parse_pace(text: &str) -> Result<Pace, (String, String)> {
+    let every = || text.strip_prefix("every:")?.parse().ok().filter(|events| *events > 0).map(Pace::Every);
+    match text {
+        "eager" => Ok(Pace::Eager),
+        "drain-at-end" => Ok(Pace::DrainAtEnd),
+        _ => every().ok_or_else(|| (quoted(text), "eager, drain-at-end, or every:N with N at least 1".to_owned())),
+    }
+}
+
+/// Reads a number of a range.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn parse_in<T: FromStr + PartialOrd + fmt::Display>(text: &str, from: T, to: T) -> Result<T, (String, String)> {
+    let number = text.parse().ok().filter(|number| *number >= from && *number <= to);
+    number.ok_or_else(|| (quoted(text), format!("a number from {from} to {to}")))
+}
+
+fn escape(path: &Path) -> String {
+    path.display().to_string().replace('%', "%25").replace(' ', "%20").replace('\'', "%27")
+}
+
+fn unescape(text: &str) -> PathBuf {
+    text.replace("%27", "'").replace("%20", " ").replace("%25", "%").into()
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.source {
+            Source::BuiltIn(name) => write!(f, "v1 {name}")?,
+            Source::File(path) => write!(f, "v1 file={}", escape(path))?,
+            Source::Workload(path) => write!(f, "v1 workload={}", escape(path))?,
+        }
+        if let Some(hook) = self.hook {
+            write!(f, " hook={}", hook.name())?;
+        }
+        let (bench, plain) = (&self.bench, Bench::default());
+        if bench.cpus != plain.cpus {
+            write!(f, " cpus={}", bench.cpus)?;
+        }
+        if bench.preempt {
+            f.write_str(" preempt=true")?;
+        }
+        if bench.listeners != plain.listeners {
+            write!(f, " listeners={}", bench.listeners)?;
+        }
+        if bench.rcvbuf != plain.rcvbuf {
+            write!(f, " rcvbuf={}", bench.rcvbuf)?;
+        }
+        if bench.pace != plain.pace {
+            write!(f, " pace={}", pace_text(&bench.pace))?;
+        }
+        match &self.order {
+            Order::Calm => {}
+            Order::Seed(seed) => write!(f, " seed={seed}")?,
+            Order::Schedule(schedule) => write!(f, " sched={schedule}")?,
+        }
+        let faults: Vec<_> = self.faults.iter().map(fault_text).collect();
+        write!(f, " fault={}", if faults.is_empty() { "none".into() } else { faults.join(",") })
+    }
+}
+
+/// The file name that errors in a replay line carry.
+const LINE: &str = "<replay line>";
+
+impl FromStr for Spec {
+    type Err = InputError;
+
+    /// # Errors
+    /// [`InputError`] with the column of the first word that is wrong.
+    fn from_str(line: &str) -> Result<Spec, InputError> {
+        let words = words(line);
+        let wrong = |column: usize, found: String, expected: &str| InputError::new(LINE, found, expected).at(1, column as u64);
+        let at = |column, found, expected| Err(wrong(column, found, expected));
+        match words.first() {
+            Some((_, "v1")) => {}
+            Some((column, other)) => return at(*column, quoted(other), "v1, the version of replay lines"),
+            None => return at(1, "an empty line".into(), "v1, the version of replay lines"),
+        }
+        let Some((column, source)) = words.get(1) else {
+            return at(line.chars().count() + 1, "the end of the line".into(), "a scenario, file=PATH or workload=PATH");
+        };
+        let mut spec = Spec::new(match source.split_once('=') {
+            Some(("file", path)) => Source::File(unescape(path)),
+            Some(("workload", path)) => Source::Workload(unescape(path)),
+            Some(_) => return at(*column, quoted(source), "a scenario, file=PATH or workload=PATH"),
+            None => Source::BuiltIn((*source).to_owned()),
+        });
+        let mut seen = Vec::new();
+        for (column, word) in &words[2..] {
+            let Some((key, value)) = word.split_once('=') else { return at(*column, quoted(word), "KEY=VALUE") };
+            if seen.contains(&key) {
+                return at(*column, quoted(key), "each key once");
+            }
+            seen.push(key);
+            spec.set(key, value).map_err(|(found, expected)| wrong(*column + key.len() + 1, found, &expected))?;
+        }
+        Ok(spec)
+    }
+}
+
+/// The words of a line, with the column in which each begins, from 1.
+fn words(line: &str) -> Vec<(usize, &str)> {
+    let mut words = Vec::new();
+    let mut column = 1;
+    for word in line.split(' ') {
+        if !word.is_empty() {
+            words.push((column, word));
+        }
+        column += word.chars().count() + 1;
+    }
+    words
+}
+
+impl Spec {
+    fn set(&mut self, key: &str, value: &str) -> Result<(), (String, String)> {
+        let workload = matches!(self.source, Source::Workload(_));
+        match key {
+            "hook" => {
+                let hook = Hook::from_name(value).ok_or_else(|| (quoted(value), format!("a hook: {}", hooks().join(", "))))?;
+                self.hook = Some(hook);
+            }
+            "sched" | "seed" if self.order != Order::Calm => return Err((quoted(value), "sched or seed, not both".into())),
+            "sched" => {
+                let schedule = value.parse().map_err(|e: sim::choice::ScheduleError| (quoted(&e.found), "a lane's name and a count, like p4".to_owned()))?;
+                self.order = Order::Schedule(schedule);
+            }
+            "seed" => self.order = Order::Seed(parse_in(value, 0, u64::MAX)?),
+            "fault" if value == "none" => {}
+            "fault" => self.faults = value.split(',').map(parse_fault).collect::<Result<_, _>>()?,
+            "cpus" if workload => self.bench.cpus = parse_in(value, 1, 64)?,
+            "preempt" if workload => self.bench.preempt = value.parse().map_err(|_| (quoted(value), "true or false".to_owned()))?,
+            "listeners" if workload => self.bench.listeners = parse_in(value, 0, 64)?,
+            "rcvbuf" if workload => self.bench.rcvbuf = parse_in(value, 0, i32::MAX.cast_unsigned())?,
+            "pace" if workload => self.bench.pace = parse_pace(value)?,
+            "cpus" | "preempt" | "listeners" | "rcvbuf" | "pace" => {
+                return Err((quoted(value), format!("no {key}= here: a scenario has its own")));
+            }
+            _ => return Err((quoted(key), "hook, sched, seed, fault, cpus, preempt, listeners, rcvbuf or pace".into())),
+        }
+        Ok(())
+    }
+}

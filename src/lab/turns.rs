@@ -1,0 +1,218 @@
+//! What the tasks of a recorded workload do: the recording's acts, begun in the recording's order.
+//!
+//! Every task is a lane of its own. An act begins when the one before it has begun: on one CPU they follow each other,
+//! on several they overlap as the chooser will. The recording says nothing of `wait4()`: here the parent waits for each
+//! child as soon as the last thread of it has exited, and init for those whose parent is gone.
+//! Pids are those of the recording: `last_pid` is set before each fork, as checkpoint/restore tools do.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fork_model::TaskRef;
+use fork_model::exec::do_execve;
+use fork_model::exit::{WaitFor, do_exit, wait4};
+use fork_model::fork::{do_fork, flags};
+use fork_model::sched::Work;
+use sim::lock::WaitQueue;
+
+use crate::lab::world::{Done, World, alone};
+use crate::workload::{What, Workload};
+
+/// Flags of a thread as the C library makes it.
+const THREAD: u32 = flags::VM | flags::FS | flags::FILES | flags::SIGHAND | flags::THREAD;
+
+/// One act of one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Act {
+    actor: i32,
+    does: Does,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Does {
+    Fork { child: i32, flags: u32 },
+    Exec,
+    Exit { code: i32 },
+    Wait { child: i32 },
+}
+
+/// A recorded workload on its way.
+pub struct Turns {
+    world: Rc<World>,
+    acts: Vec<Act>,
+    /// The act that begins next.
+    next: Cell<usize>,
+    /// Where each task waits for its turn.
+    waiting: RefCell<BTreeMap<i32, Rc<WaitQueue>>>,
+    /// Told how many acts have begun.
+    progress: RefCell<Box<dyn FnMut(usize)>>,
+}
+
+/// Turns a recording into acts: who forks, and who waits for whom when.
+struct Plan {
+    acts: Vec<Act>,
+    /// Live threads of each group, and the group's parent process.
+    groups: BTreeMap<i32, (Vec<i32>, i32)>,
+    /// Groups alive before the recording began, in order of appearance.
+    outsiders: Vec<i32>,
+}
+
+impl Plan {
+    fn new(workload: &Workload) -> Plan {
+        let mut plan = Plan { acts: Vec::new(), groups: BTreeMap::new(), outsiders: Vec::new() };
+        for record in &workload.records {
+            match record.what {
+                What::Fork { parent_pid, parent_tgid, child_pid, child_tgid } => {
+                    plan.fork((parent_pid, parent_tgid), (child_pid, child_tgid));
+                }
+                What::Exec { pid, .. } => plan.acts.push(Act { actor: pid, does: Does::Exec }),
+                What::Exit { pid, tgid, exit_code, .. } => plan.exit(pid, tgid, exit_code),
+            }
+        }
+        plan
+    }
+
+    fn fork(&mut self, parent: (i32, i32), child: (i32, i32)) {
+        if child.0 != child.1 {
+            // The recording names the real parent of the group; the caller was some thread of the group itself.
+            let threads = &mut self.groups.entry(child.1).or_insert_with(|| (vec![child.1], 0)).0;
+            let caller = *threads.first().expect("a group that is alive has a thread");
+            threads.push(child.0);
+            self.acts.push(Act { actor: caller, does: Does::Fork { child: child.0, flags: THREAD } });
+            return;
+        }
+        if !self.groups.contains_key(&parent.1) {
+            self.groups.insert(parent.1, (vec![parent.1], 0));
+            self.outsiders.push(parent.1);
+        }
+        let threads = &self.groups[&parent.1].0;
+        let caller = if threads.contains(&parent.0) { parent.0 } else { threads[0] };
+        self.groups.insert(child.0, (vec![child.0], parent.1));
+        self.acts.push(Act { actor: caller, does: Does::Fork { child: child.0, flags: flags::SIGCHLD } });
+    }
+
+    fn exit(&mut self, pid: i32, tgid: i32, code: u32) {
+        self.acts.push(Act { actor: pid, does: Does::Exit { code: code.cast_signed() } });
+        let Some((threads, parent)) = self.groups.get_mut(&tgid) else { return };
+        threads.retain(|thread| *thread != pid);
+        if !threads.is_empty() {
+            return;
+        }
+        let parent = *parent;
+        self.groups.remove(&tgid);
+        if let Some(waiter) = self.groups.get(&parent).and_then(|(threads, _)| threads.first()) {
+            self.acts.push(Act { actor: *waiter, does: Does::Wait { child: tgid } });
+        }
+    }
+}
+
+impl Turns {
+    /// Plans the acts, and makes the tasks that were alive before the recording. `progress` hears of acts begun.
+    #[must_use]
+    pub fn new(world: &Rc<World>, workload: &Workload, progress: impl FnMut(usize) + 'static) -> (Rc<Turns>, Vec<TaskRef>) {
+        let plan = Plan::new(workload);
+        let (s, init, outsiders) = (world.sys.clone(), world.init, plan.outsiders);
+        let roots = alone(&world.sys, async move {
+            let mut roots = Vec::new();
+            for pid in outsiders {
+                s.pids.last_pid.set(pid - 1);
+                let made = do_fork(&s, init, flags::SIGCHLD, None).await;
+                let pid = made.expect("nothing fails before a fault is asked for");
+                roots.push(s.find_task_by_pid(pid).expect("it sleeps"));
+            }
+            roots
+        });
+        let turns = Turns {
+            world: world.clone(),
+            acts: plan.acts,
+            next: Cell::new(0),
+            waiting: RefCell::default(),
+            progress: RefCell::new(Box::new(progress)),
+        };
+        (Rc::new(turns), roots)
+    }
+
+    /// How many acts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.acts.len()
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.acts.is_empty()
+    }
+
+    /// How many acts have begun: all of them, unless a task died or a fork failed.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.next.get()
+    }
+
+    /// Sets the tasks free that were alive before the recording.
+    pub fn start(self: &Rc<Turns>, roots: Vec<TaskRef>) {
+        for me in roots {
+            let pid = self.world.sys.task(me, |t| t.pid);
+            self.world.sys.m.spawn(pid.to_string().as_str(), live(self.clone(), pid, me));
+        }
+    }
+
+    fn queue(&self, pid: i32) -> Rc<WaitQueue> {
+        self.waiting.borrow_mut().entry(pid).or_default().clone()
+    }
+
+    /// Waits for the turn of this task; `None` if there will be none.
+    async fn turn(&self, pid: i32) -> Option<Does> {
+        let mine = || self.acts.get(self.next.get()).is_none_or(|act| act.actor == pid);
+        if !mine() {
+            self.queue(pid).wait_event(&self.world.sys.m, "its turn in the recording", true, mine).await;
+        }
+        let act = self.acts.get(self.next.get())?;
+        self.next.set(self.next.get() + 1);
+        (self.progress.borrow_mut())(self.next.get());
+        match self.acts.get(self.next.get()) {
+            Some(next) if next.actor != pid => self.queue(next.actor).wake_up(&self.world.sys.m),
+            _ => {}
+        }
+        Some(act.does)
+    }
+}
+
+/// A task's life.
+async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
+    let world = turns.world.clone();
+    let sys = &world.sys;
+    while let Some(does) = turns.turn(pid).await {
+        match does {
+            Does::Fork { child, flags } => {
+                let theirs = turns.clone();
+                let work = Work::new(child.to_string().as_str(), move |_, me| {
+                    let future: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(live(theirs, child, me));
+                    future
+                });
+                sys.pids.last_pid.set(child - 1);
+                if let Err(errno) = do_fork(sys, me, flags, Some(work)).await {
+                    world.done.fork_failed(errno);
+                }
+                world.tick();
+            }
+            Does::Exec => {
+                do_execve(sys, me).await;
+                Done::count(&world.done.execs);
+            }
+            Does::Wait { child } => {
+                if wait4(sys, me, WaitFor::Pid(child), false).await.is_ok() {
+                    Done::count(&world.done.waits);
+                }
+            }
+            Does::Exit { code } => {
+                Done::count(&world.done.exits);
+                turns.waiting.borrow_mut().remove(&pid);
+                do_exit(sys, me, code).await;
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The command line; see [`forklab::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    forklab::cli::main()
+}
