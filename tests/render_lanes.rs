@@ -5,6 +5,7 @@ use std::rc::Rc;
 use forklab::render::graph::graph;
 use forklab::render::json::json;
 use forklab::render::lanes::{Detail, Lanes, lanes};
+use sim::lock::Completion;
 use sim::mm::{FaultRule, Kind, Times};
 use sim::trace::{Event, What};
 use sim::{Cache, Calm, Config, Gfp, Machine, Replay, Site};
@@ -65,7 +66,7 @@ fn fork_event(listeners: usize, fails: Option<&str>) -> Vec<Event> {
             let name = format!("l{}", ["a", "b", "c", "d", "e"][i]);
             kernel.m.spawn(name.as_str(), async move {
                 let _ = netlink_recvmsg(&hears, sk, &mut Vec::new(), 4096, 0).await;
-                hears.m.call("recv", Vec::new, None);
+                hears.m.call("recv", || vec![("len", 24.into())], None);
             });
         }
         for _ in 0..8 {
@@ -163,6 +164,25 @@ fn without_escapes(text: &str) -> String {
 }
 
 #[test]
+fn a_deadlock_is_told_in_the_lane_that_waits_and_a_leak_in_none() {
+    let m = Machine::new(Config { cpus: 2, ..Config::default() }, Calm);
+    let recording = m.trace.record();
+    let (waits, other) = (m.clone(), m.clone());
+    m.spawn("p", async move {
+        waits.enter("do_fork", Vec::new);
+        let _ = waits.kmalloc(Site("kobject_fork.envp"), 40, Gfp::KERNEL).await;
+        Completion::default().wait_for_completion(&waits).await;
+    });
+    m.spawn("c", async move {
+        other.call("do_exit", || vec![("code", 0.into())], None);
+        other.point().await;
+    });
+    m.run();
+    m.report_leaks(&[]);
+    insta::assert_snapshot!("deadlock", lanes(&recording.take()));
+}
+
+#[test]
 fn the_same_call_many_times_folds_into_a_count() {
     let m = Machine::new(Config::default(), Calm);
     let recording = m.trace.record();
@@ -225,18 +245,31 @@ fn a_function_that_never_returns_is_closed_so_that_the_braces_balance() {
     m.run();
     let text = graph(&recording.take());
     assert_eq!(text.matches('{').count(), text.matches('}').count());
-    insta::assert_snapshot!(text, @"");
+    insta::assert_snapshot!(text, @r"
+    # tracer: function_graph
+    #
+    # CPU  STEP      TASK           FUNCTION CALLS
+    # |     |         |             |   |   |   |
+     0)     1    |  p           |  send_uevent() {
+     0)     1    |  p           |    skb_put() {
+     0)     1    |  p           |      /* BUG() in net/core/skbuff.c:skb_over_panic() */
+     0)     1    |  p           |      /* VIOLATION: kernel BUG at net/core/skbuff.c:skb_over_panic() */
+     0)     1    |  p           |    } /* skb_put did not return */
+     0)     1    |  p           |  } /* send_uevent did not return */
+    ");
 }
 
 #[test]
-fn the_json_trace_has_the_hash_that_the_machine_computes() {
+fn the_json_has_a_line_for_each_event() {
     let events = freed_first();
     let mut text = Vec::new();
     json(&events, &mut text).expect("memory takes everything");
-    assert_eq!(text.iter().filter(|byte| **byte == b'\n').count(), events.len());
-    let mut last = Vec::new();
-    sim::trace::write_json(&events[events.len() - 1], &mut last);
-    assert!(text.ends_with(&last));
+    let text = String::from_utf8(text).expect("JSON is UTF-8");
+    assert!(text.ends_with('\n'));
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let steps: Vec<_> = lines.iter().map(|line| line["step"].as_u64()).collect();
+    assert_eq!(steps, events.iter().map(|event| Some(event.step)).collect::<Vec<_>>());
+    insta::assert_snapshot!(text.lines().next().unwrap_or_default(), @r#"{"step":1,"cpu":0,"lane":"p","event":"enter","func":"do_fork","args":{"clone_flags":17}}"#);
 }
 
 #[test]

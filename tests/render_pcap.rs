@@ -77,6 +77,7 @@ fn an_error_of_the_disk_is_kept_until_the_end() {
     assert!(Pcap::new(Full(23)).is_err());
 }
 
+/// It also calls the packet malformed, since an uevent has no `nlmsghdr`: that is so, and not asserted.
 #[test]
 fn tshark_reads_the_file_if_it_is_installed() {
     let path = std::env::temp_dir().join(format!("forklab-render-{}.pcap", std::process::id()));

@@ -249,6 +249,13 @@ impl Machine {
     ///
     /// A lane that waits impatiently at the end is a [`Rule::Deadlock`] violation.
     pub fn run(&self) -> Ended {
+        self.settle();
+        self.name.set(LaneName::default());
+        self.finish()
+    }
+
+    /// Runs until nobody can step any more. Whoever waits goes on waiting: [`Machine::run`] may follow.
+    pub fn settle(&self) {
         let mut context = Context::from_waker(Waker::noop());
         while let Some(lane) = self.next_lane() {
             let mut work = self.lanes.borrow_mut().all[lane.0 as usize].work.take().expect("one poll at a time");
@@ -267,8 +274,6 @@ impl Machine {
         }
         self.current.set(None);
         self.atomic.set(false);
-        self.name.set(LaneName::default());
-        self.finish()
     }
 
     /// Whose turn it is: the lane that a point decided for, else one of those that can run.

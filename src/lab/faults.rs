@@ -121,6 +121,8 @@ fn setup(hook: Hook, listeners: usize) -> Setup {
         system: SystemConfig { hook, ..SystemConfig::default() },
         boot: Boot::Done,
         pid_max: 2 * BITS_PER_PAGE,
+        last_pid: 99,
+        roots: Vec::new(),
         listeners: (0..listeners).map(listener).collect(),
     }
 }
@@ -174,7 +176,7 @@ pub fn text(rows: &[Row]) -> String {
     let mut out = String::new();
     let line = |out: &mut String, cells: [&str; 6]| {
         let [site, times, listeners, forks, heard, fate] = cells;
-        let text = format!("{site:<24}{times:<14}{listeners:>3}  {forks:<14}{heard:<12}{fate}");
+        let text = format!("{site:<24}{times:<13}{listeners:>2}  {forks:<17}{heard:<10}{fate}");
         writeln!(out, "{}", text.trim_end()).expect("a String takes everything");
     };
     line(&mut out, ["what fails", "times", "n", "fork returns", "heard", "the event is"]);

@@ -9,11 +9,11 @@ use std::rc::Rc;
 use fork_model::TaskRef;
 use fork_model::exec::do_execve;
 use fork_model::exit::{WaitFor, do_exit, sigcont, wait4};
-use fork_model::fork::{do_fork, flags};
+use fork_model::fork::do_fork;
 use fork_model::sched::Work;
 use sim::LaneName;
 
-use crate::lab::world::{Done, World, alone};
+use crate::lab::world::{Done, World};
 use crate::scenario_file::{Action, ScenarioFile, SigChld, Task};
 
 /// A scenario on its way.
@@ -37,31 +37,17 @@ fn lane_name(program: &str, n: usize) -> LaneName {
 }
 
 impl Play {
-    /// Forks the tasks that the scenario starts with, as children of init, from `last_pid` on. They do not run yet.
+    /// A scenario in a world whose roots are its tasks.
     #[must_use]
-    pub fn new(world: &Rc<World>, scenario: ScenarioFile) -> (Rc<Play>, Vec<(String, TaskRef)>) {
-        let sys = world.sys.clone();
-        sys.pids.last_pid.set(scenario.machine.last_pid);
-        let names: Vec<_> = scenario.boots().map(|task| task.name.clone()).collect();
-        let (s, init) = (sys.clone(), world.init);
-        let roots = alone(&sys, async move {
-            let mut roots = Vec::new();
-            for name in names {
-                // A pid that cannot be had leaves the task out; the report's counts say so.
-                if let Ok(pid) = do_fork(&s, init, flags::SIGCHLD, None).await {
-                    roots.push((name, s.find_task_by_pid(pid).expect("it sleeps")));
-                }
-            }
-            roots
-        });
-        (Rc::new(Play { world: world.clone(), scenario, born: RefCell::default() }), roots)
+    pub fn new(world: &Rc<World>, scenario: ScenarioFile) -> Rc<Play> {
+        Rc::new(Play { world: world.clone(), scenario, born: RefCell::default() })
     }
 
-    /// Sets them free.
-    pub fn start(self: &Rc<Play>, roots: Vec<(String, TaskRef)>) {
-        for (name, me) in roots {
-            let lane = self.next_name(&name);
-            self.world.sys.m.spawn(lane, perform(self.clone(), name, me));
+    /// Sets its tasks free.
+    pub fn start(self: &Rc<Play>) {
+        for (task, me) in self.scenario.boots().zip(&self.world.roots) {
+            let lane = self.next_name(&task.name);
+            self.world.sys.m.spawn(lane, perform(self.clone(), task.name.clone(), *me));
         }
     }
 

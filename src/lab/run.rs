@@ -13,7 +13,7 @@ use crate::input::InputError;
 use crate::lab::cost::{self, Cost};
 use crate::lab::program::Play;
 use crate::lab::spec::{Order, Source, Spec, scenario};
-use crate::lab::turns::Turns;
+use crate::lab::turns::{Plan, Turns};
 use crate::lab::world::{Listener, Setup, World};
 use crate::scenario_file::{self, ScenarioFile};
 use crate::workload::Workload;
@@ -139,8 +139,8 @@ pub struct Loaded {
     /// How it was asked for.
     pub spec: Spec,
     scenario: Option<ScenarioFile>,
-    workload: Option<Workload>,
-    /// The kernel and its listeners.
+    plan: Option<Plan>,
+    /// The kernel, the tasks it begins with, and its listeners.
     pub setup: Setup,
 }
 
@@ -151,12 +151,15 @@ impl Loaded {
     /// [`InputError`]: of the scenario or the recording.
     pub fn new(spec: Spec, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
         let scenario = scenario(&spec.source)?;
-        let workload = match &spec.source {
-            Source::Workload(path) => Some(Workload::read_with_progress(path, bytes_read)?),
+        let plan = match &spec.source {
+            Source::Workload(path) => Some(Plan::new(&Workload::read_with_progress(path, bytes_read)?)),
             _ => None,
         };
-        let setup = spec.setup(scenario.as_ref());
-        Ok(Loaded { spec, scenario, workload, setup })
+        let mut setup = spec.setup(scenario.as_ref());
+        if let Some(plan) = &plan {
+            setup.roots = plan.outsiders.iter().map(|pid| Some(*pid)).collect();
+        }
+        Ok(Loaded { spec, scenario, plan, setup })
     }
 }
 
@@ -222,28 +225,25 @@ fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
 pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     let world = Rc::new(World::new(&loaded.setup));
     let Watch { progress, sinks } = watch;
-    // The tasks that are there when the run begins are made before anybody looks and before anything fails.
-    let start: Box<dyn FnOnce()> = match (&loaded.scenario, &loaded.workload) {
+    let start: Box<dyn FnOnce()> = match (&loaded.scenario, &loaded.plan) {
         (Some(scenario), _) => {
-            let (play, roots) = Play::new(&world, scenario.clone());
-            Box::new(move || play.start(roots))
+            let play = Play::new(&world, scenario.clone());
+            Box::new(move || play.start())
         }
-        (None, Some(workload)) => {
+        (None, Some(plan)) => {
             let mut progress = progress.unwrap_or_else(|| Box::new(|_, _| ()));
-            let total = Rc::new(std::cell::Cell::new(0));
-            let of = total.clone();
-            let (turns, roots) = Turns::new(&world, workload, move |begun| progress(begun, of.get()));
-            total.set(turns.len());
-            Box::new(move || turns.start(roots))
+            let acts = plan.acts();
+            let turns = Turns::new(&world, plan.clone(), move |begun| progress(begun, acts));
+            Box::new(move || turns.start())
         }
-        (None, None) => unreachable!("a source is a scenario or a workload"),
+        (None, None) => unreachable!("a source is a scenario or a recording"),
     };
     let m = world.sys.m.clone();
     let forks_before = world.sys.total_forks.get();
     let schedule = Rc::new(RefCell::new(Schedule::default()));
+    begin(&world, &loaded.spec.order, &schedule);
     m.trace.start_hash();
     sinks.into_iter().for_each(|sink| m.trace.attach_boxed(sink));
-    begin(&world, &loaded.spec.order, &schedule);
     // A recording's lanes are told by its pids, which a schedule cannot spell; it is repeated by its seed.
     if loaded.scenario.is_some() {
         m.watch_steps();
@@ -255,7 +255,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         let (found, expected) = objection.split_once(", expected ").unwrap_or((&objection, "a schedule that can be followed"));
         return Err(InputError::new("<schedule>", found, expected));
     }
-    let steps = m.step();
+    let (steps, schedule) = (m.step(), schedule.take());
     let failed = m.mem.faults(|faults| {
         let hits = faults.hits().to_vec();
         faults.clear();
@@ -264,7 +264,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     world.drain();
     let spec = Spec { hook: Some(loaded.setup.system.hook), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
-        (Some(_), Order::Seed(_)) => Spec { order: Order::Schedule(schedule.take()), ..spec },
+        (Some(_), Order::Seed(_)) => Spec { order: Order::Schedule(schedule), ..spec },
         _ => spec,
     };
     Ok(report(&world, &spec, &loaded.setup, (ended, steps, failed, forks_before)))

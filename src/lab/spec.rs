@@ -162,16 +162,21 @@ impl Spec {
                 system: SystemConfig { hook: hook(""), mempages: 1 << 26, ..SystemConfig::default() },
                 boot: Boot::Done,
                 pid_max: PID_MAX_LIMIT,
+                last_pid: 0,
+                roots: Vec::new(),
                 listeners: (0..self.bench.listeners).map(listener).collect(),
             };
         };
-        let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, boot, config, .. } = &scenario.machine;
+        let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, last_pid, boot, config } =
+            &scenario.machine;
         let core = uevent::Config { hotplug: config.hotplug, kobject_uevent: config.kobject_uevent, ..uevent::Config::default() };
         Setup {
             machine: sim::Config { cpus: *cpus, preempt: *preempt, smp_cache_bytes: *smp_cache_bytes },
             system: SystemConfig { core, mempages: (*mempages).into(), hook: hook(&scenario.design.hook), ..SystemConfig::default() },
             boot: *boot,
             pid_max: *pid_max,
+            last_pid: *last_pid,
+            roots: scenario.boots().map(|_| None).collect(),
             listeners: scenario.listeners.clone(),
         }
     }

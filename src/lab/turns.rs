@@ -16,7 +16,7 @@ use fork_model::fork::{do_fork, flags};
 use fork_model::sched::Work;
 use sim::lock::WaitQueue;
 
-use crate::lab::world::{Done, World, alone};
+use crate::lab::world::{Done, World};
 use crate::workload::{What, Workload};
 
 /// Flags of a thread as the C library makes it.
@@ -49,18 +49,21 @@ pub struct Turns {
     progress: RefCell<Box<dyn FnMut(usize)>>,
 }
 
-/// Turns a recording into acts: who forks, and who waits for whom when.
-struct Plan {
+/// A recording as acts: who forks, and who waits for whom when.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
     acts: Vec<Act>,
     /// Live threads of each group, and the group's parent process.
     groups: BTreeMap<i32, (Vec<i32>, i32)>,
-    /// Groups alive before the recording began, in order of appearance.
-    outsiders: Vec<i32>,
+    /// Processes alive before the recording began, in order of appearance.
+    pub outsiders: Vec<i32>,
 }
 
 impl Plan {
-    fn new(workload: &Workload) -> Plan {
-        let mut plan = Plan { acts: Vec::new(), groups: BTreeMap::new(), outsiders: Vec::new() };
+    /// Plans a recording.
+    #[must_use]
+    pub fn new(workload: &Workload) -> Plan {
+        let mut plan = Plan::default();
         for record in &workload.records {
             match record.what {
                 What::Fork { parent_pid, parent_tgid, child_pid, child_tgid } => {
@@ -71,6 +74,12 @@ impl Plan {
             }
         }
         plan
+    }
+
+    /// How many acts there are.
+    #[must_use]
+    pub fn acts(&self) -> usize {
+        self.acts.len()
     }
 
     fn fork(&mut self, parent: (i32, i32), child: (i32, i32)) {
@@ -108,41 +117,16 @@ impl Plan {
 }
 
 impl Turns {
-    /// Plans the acts, and makes the tasks that were alive before the recording. `progress` hears of acts begun.
+    /// A plan in a world whose roots are its outsiders. `progress` hears of acts begun.
     #[must_use]
-    pub fn new(world: &Rc<World>, workload: &Workload, progress: impl FnMut(usize) + 'static) -> (Rc<Turns>, Vec<TaskRef>) {
-        let plan = Plan::new(workload);
-        let (s, init, outsiders) = (world.sys.clone(), world.init, plan.outsiders);
-        let roots = alone(&world.sys, async move {
-            let mut roots = Vec::new();
-            for pid in outsiders {
-                s.pids.last_pid.set(pid - 1);
-                let made = do_fork(&s, init, flags::SIGCHLD, None).await;
-                let pid = made.expect("nothing fails before a fault is asked for");
-                roots.push(s.find_task_by_pid(pid).expect("it sleeps"));
-            }
-            roots
-        });
-        let turns = Turns {
+    pub fn new(world: &Rc<World>, plan: Plan, progress: impl FnMut(usize) + 'static) -> Rc<Turns> {
+        Rc::new(Turns {
             world: world.clone(),
             acts: plan.acts,
             next: Cell::new(0),
             waiting: RefCell::default(),
             progress: RefCell::new(Box::new(progress)),
-        };
-        (Rc::new(turns), roots)
-    }
-
-    /// How many acts there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.acts.len()
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.acts.is_empty()
+        })
     }
 
     /// How many acts have begun: all of them, unless a task died or a fork failed.
@@ -152,10 +136,10 @@ impl Turns {
     }
 
     /// Sets the tasks free that were alive before the recording.
-    pub fn start(self: &Rc<Turns>, roots: Vec<TaskRef>) {
-        for me in roots {
-            let pid = self.world.sys.task(me, |t| t.pid);
-            self.world.sys.m.spawn(pid.to_string().as_str(), live(self.clone(), pid, me));
+    pub fn start(self: &Rc<Turns>) {
+        for me in &self.world.roots {
+            let pid = self.world.sys.task(*me, |t| t.pid);
+            self.world.sys.m.spawn(pid.to_string().as_str(), live(self.clone(), pid, *me));
         }
     }
 

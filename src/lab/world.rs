@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use fork_model::fork::{do_fork, flags};
 use fork_model::init::{boot, boot_early, reap_orphans};
 use fork_model::tree::{Believed, Truth};
 use fork_model::{System, SystemConfig, TaskRef};
@@ -64,6 +65,8 @@ pub struct World {
     pub sys: Rc<System>,
     /// Its first process.
     pub init: TaskRef,
+    /// The tasks that the run begins with, in the order of [`Setup::roots`]. They sleep.
+    pub roots: Vec<TaskRef>,
     /// Who listens, in the order in which they bound.
     pub listeners: Vec<Listener>,
     /// What the tasks did.
@@ -114,6 +117,10 @@ pub struct Setup {
     pub boot: Boot,
     /// `pid_max`.
     pub pid_max: i32,
+    /// `last_pid` before the first task is made.
+    pub last_pid: i32,
+    /// Children of init with which the run begins: with this pid, or with the next one.
+    pub roots: Vec<Option<i32>>,
     /// Who listens.
     pub listeners: Vec<scenario_file::Listener>,
 }
@@ -135,21 +142,25 @@ impl World {
             }
         });
         sys.pids.pid_max.set(setup.pid_max);
+        let roots = make_roots(&sys, init, setup);
+        // Only now: what was forked before is nobody's news.
         let listeners = setup.listeners.iter().enumerate().map(|(i, spec)| open(&sys, i, spec)).collect();
-        World { init, listeners, done: Done::default(), before: sys.live(), paced: WaitQueue::default(), sys }
+        World { init, roots, listeners, done: Done::default(), before: sys.live(), paced: WaitQueue::default(), sys }
     }
 
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.
     pub fn begin(self: &Rc<World>, chooser: impl Chooser + 'static) {
-        self.sys.m.begin(chooser);
-        *self.sys.truth.borrow_mut() = Some(Truth::default());
-        self.sys.core.fork_outcomes.take();
         self.sys.m.spawn("init", reap_orphans(self.sys.clone(), self.init));
         for (i, listener) in self.listeners.iter().enumerate() {
             if listener.pace != Pace::DrainAtEnd {
                 self.sys.m.spawn(listener.name.as_str(), listen(self.clone(), i));
             }
         }
+        // Until each of them waits: how they got there is no part of the run.
+        self.sys.m.settle();
+        self.sys.m.begin(chooser);
+        *self.sys.truth.borrow_mut() = Some(Truth::default());
+        self.sys.core.fork_outcomes.take();
     }
 
     /// An event may have been sent: listeners that count events look up.
@@ -178,6 +189,23 @@ pub(crate) fn alone<R: 'static>(sys: &System, work: impl Future<Output = R> + 's
     });
     sys.m.run();
     result.take().expect("set-up neither waits nor dies")
+}
+
+fn make_roots(sys: &Rc<System>, init: TaskRef, setup: &Setup) -> Vec<TaskRef> {
+    sys.pids.last_pid.set(setup.last_pid);
+    let (s, pids) = (sys.clone(), setup.roots.clone());
+    alone(sys, async move {
+        let mut roots = Vec::new();
+        for pid in pids {
+            if let Some(pid) = pid {
+                s.pids.last_pid.set(pid - 1);
+            }
+            let made = do_fork(&s, init, flags::SIGCHLD, None).await;
+            let pid = made.expect("nothing fails before a fault is asked for, and a scenario has room for its tasks");
+            roots.push(s.find_task_by_pid(pid).expect("it sleeps"));
+        }
+        roots
+    })
 }
 
 fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listener) -> Listener {

@@ -35,7 +35,7 @@ use sim::trace::Event;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Detail {
     /// Calls, messages, waiting, failures and broken rules. Left out: memory and locks that did what they should, and
-    /// calls that only count references; an allocation or a free that a broken rule names is shown.
+    /// calls that say nothing but that all is well. The free that a broken rule blames is shown.
     #[default]
     Calls,
     /// Every event.

@@ -4,6 +4,9 @@
 //! stamped with its step in microseconds. A packet has the 16-byte "cooked" header that the kernel's `nlmon` writes, then
 //! the bytes of the message.
 //!
+//! A message of this protocol has no `nlmsghdr`, which Wireshark's dissector looks for next: tshark 4.0.17 names the
+//! protocol, the hardware type and the family, and then says "Malformed Packet". The bytes are all there (`tshark -x`).
+//!
 //! DIFFERENCE: `nlmon` sees a copy for each listener, and nothing when there is none; here a packet is one broadcast, so
 //! that the file shows what was said and not how many heard it.
 

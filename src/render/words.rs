@@ -9,7 +9,11 @@ use sim::{Errno, Gfp, Value};
 /// A call as C writes it: `kobject_fork(fork_kobj, 100, 101)`.
 ///
 /// Some functions are traced with their first argument in their name: `complete(vfork)`.
+/// A reference to a task that goes is shown by who gives it back, and by how many are left.
 pub(super) fn call(func: &str, args: &Args) -> String {
+    if let ("put_task_struct", [(_, Value::Name(by)), (_, Value::Int(usage))]) = (func, args.as_slice()) {
+        return format!("{by}(), usage {usage}");
+    }
     let shown: Vec<_> = args.iter().filter(|(name, _)| is_shown(func, name)).map(|arg| argument(func, arg)).collect();
     match func.strip_suffix(')') {
         Some(_) if shown.is_empty() => func.into(),
@@ -45,7 +49,7 @@ fn argument(func: &str, (name, value): &(&'static str, Value)) -> String {
 
 fn number(func: &str, name: &str, n: i64) -> String {
     match (name, u32::try_from(n)) {
-        ("sock" | "group" | "usage", _) => format!("{name} {n}"),
+        ("sock" | "group", _) => format!("{name} {n}"),
         ("sk_err", _) => rc("", -n).trim_start_matches('-').into(),
         ("gfp", Ok(bits)) => Gfp(bits).to_string(),
         ("clone_flags", Ok(bits)) => clone_flags(bits),

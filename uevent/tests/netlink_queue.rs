@@ -98,7 +98,7 @@ impl Model {
     fn broadcast(&mut self, group: u32, len: u32, expand_fails: bool, failing_clone: Option<u64>) -> Result<(), Errno> {
         let trims = 2 * (AREA - len) >= UNTRIMMED && !expand_fails;
         let charge = if trims { 232 + len } else { UNTRIMMED };
-        let (mut delivered, mut clones, mut in_hand, mut failed) = (0, 0, false, false);
+        let (mut delivered, mut clones, mut in_hand, mut failed) = (0u32, 0u64, false, false);
         for sock in self.listeners.clone() {
             let sock = self.sock(sock);
             if sock.groups & group == 0 {

@@ -188,17 +188,17 @@ impl Teller {
 
     fn call(&mut self, event: &Event, func: &'static str, args: &Args, rc: Option<i64>) {
         let mut text = words::call(func, args);
-        if words::is_lock(args) {
-            return self.noise(event, text, Kind::Noise, func);
-        }
-        let (mut kind, mut trivial) = (Kind::Call, is_trivial(func));
+        let mut kind = Kind::Call;
         if let Some(rc) = rc {
             let (shown, verdict) = result(func, rc);
             text += &format!(" = {shown}");
             kind = verdict;
-            trivial |= args.is_empty();
         }
-        if trivial { self.noise(event, text, kind, func) } else { self.row(event, text, kind, func) }
+        if words::is_lock(args) {
+            self.noise(event, text, Kind::Noise, func);
+        } else if self.detail == Detail::All || kind == Kind::Failed || !is_trivial(func, args, rc) {
+            self.row(event, text, kind, func);
+        }
     }
 
     fn free(&mut self, event: &Event, seq: u64, site: Option<&str>, by: &str) {
@@ -206,7 +206,7 @@ impl Teller {
         let lane = self.lane(event);
         let inside = self.open.get(&lane).and_then(|open| open.frames.last()).is_some_and(|(name, ..)| *name == by);
         let mut text = format!("{func}({})", site.unwrap_or("NULL"));
-        if !inside {
+        if !inside && self.detail == Detail::All {
             text += &format!(" by {by}()");
         }
         self.noise(event, text, Kind::Noise, func);
@@ -217,22 +217,27 @@ impl Teller {
         if !self.story.rules.contains(&violation.rule) {
             self.story.rules.push(violation.rule);
         }
-        let lane = self.lane(event);
+        // What is left at the end is nobody's last deed. A deadlock is told after the run, when another lane ran last.
+        let name = if violation.rule == Rule::Leak { LaneName::default() } else { violation.lane };
+        let mut event = Event { lane: name, ..event.clone() };
+        let lane = self.lane(&event);
+        if let (true, Some(open)) = (violation.rule == Rule::Deadlock, self.open.get(&lane)) {
+            event.cpu = open.cpu;
+        }
         let call = self.open.get(&lane).and_then(|open| open.frames.last()).map(|(_, text, _)| text.clone());
-        if self.story.rows.last().is_none_or(|row| row.lane != lane) {
-            if let Some(call) = call {
-                self.row(event, format!("… {call}"), Kind::Call, "");
-            }
+        if let (Some(call), true) = (call, self.story.rows.last().is_none_or(|row| row.lane != lane)) {
+            self.row(&event, format!("… {call}"), Kind::Call, "");
         }
         let (depth, marked) = match self.story.rows.last() {
-            Some(row) if row.lane == lane => (row.depth, row.text.find('(').unwrap_or(row.text.len())),
-            _ => (0, 4),
+            Some(row) if lane.is_some() && row.lane == lane => {
+                (row.depth, row.text.find('(').unwrap_or(row.text.len()))
+            }
+            _ => (0, 0),
         };
-        let carets = "^".repeat(marked.clamp(4, 8));
+        let carets = if lane.is_some() { "^".repeat(marked.clamp(4, 8)) + " " } else { String::new() };
         let indent = " ".repeat(carets.len());
-        let text = violation.to_string();
-        for (i, line) in text.lines().enumerate() {
-            let text = format!("{} {}", if i == 0 { &carets } else { &indent }, Value::shown(line.as_bytes()));
+        for (i, line) in violation.to_string().lines().enumerate() {
+            let text = format!("{}{}", if i == 0 { &carets } else { &indent }, Value::shown(line.as_bytes()));
             self.story.rows.push(Row { step: event.step, lane, depth, text, kind: Kind::Note, func: "" });
         }
     }
@@ -242,10 +247,14 @@ fn result(func: &str, rc: i64) -> (String, Kind) {
     (words::rc(func, rc), if rc < 0 { Kind::Failed } else { Kind::Call })
 }
 
-/// Calls that only count, copy or clear. How a task's last reference goes is a story of its own.
-fn is_trivial(func: &str) -> bool {
-    func != "put_task_struct"
-        && ["atomic_", "get_", "put_", "clear_", "prepare_", "init_"].iter().any(|prefix| func.starts_with(prefix))
+/// Calls that only count, copy, clear or check, and say nothing but that it went well.
+///
+/// Those without arguments and result are the many small steps of a fork and an exit. Not so giving up the CPU, and
+/// whatever names its object, as `complete(vfork)` does; `alloc_pidmap() = 101` has something to say.
+fn is_trivial(func: &str, args: &Args, rc: Option<i64>) -> bool {
+    const PREFIXES: [&str; 6] = ["atomic_", "clear_tsk_", "set_tsk_", "try_module_get", "mmput", "put_user"];
+    let silent = args.is_empty() && matches!(rc, None | Some(0));
+    PREFIXES.iter().any(|prefix| func.starts_with(prefix)) || (silent && func != "yield" && !func.ends_with(')'))
 }
 
 /// The numbers after "in step" in a sentence.

@@ -9,7 +9,7 @@ use super::{Allocation, Area, BufferRow, Layout, SkbRow, SlotRow};
 /// Characters of a line.
 const WIDTH: usize = 80;
 /// Characters of a scale bar.
-const BAR: usize = 76;
+const BAR: usize = 74;
 /// Bytes in a row of hex.
 const ROW: usize = 16;
 
@@ -130,7 +130,11 @@ fn draw_area(f: &mut Formatter<'_>, skb: &SkbRow, area: &Area, whole: u32) -> fm
     }
     let Area { data_area, truesize, .. } = area;
     let extra = truesize - skb.head_size;
-    writeln!(f, "   data area {data_area}; a receiver is charged truesize {truesize}: sk_buff {} + {extra}", skb.head_size)
+    writeln!(
+        f,
+        "   data area {data_area}; a receiver is charged truesize {truesize}: sk_buff {} + {extra}",
+        skb.head_size
+    )
 }
 
 /// Shares the bar: whatever has a size has a character, the largest part takes what rounding leaves.
