@@ -37,7 +37,7 @@ pub fn kobject_fork(calls_full: &[Value]) -> Value {
     last.map_or(json!({"called": false}), |call| json!({"called": true, "parent": call["parent"], "child": call["child"]}))
 }
 
-/// What happens outside of events, until a child is gone.
+/// What happens outside of events, until a child is gone or `unhash_process()`, which was a stub, is called.
 fn helpers(events: &[Event]) -> Vec<&Event> {
     let mut in_event = Vec::new();
     let mut gone = false;
@@ -53,6 +53,10 @@ fn helpers(events: &[Event]) -> Vec<&Event> {
                 helpers.push(event);
             }
             _ if in_event.contains(&event.lane) || (gone && event.lane.as_str() == CHILD) => {}
+            What::Call { func: "unhash_process", .. } => {
+                helpers.push(event);
+                break;
+            }
             What::Call { func: GONE, .. } => {
                 gone = true;
                 helpers.push(event);

@@ -1,0 +1,102 @@
+//! Forks a second, simulated and real, in one run; and what a fork costs when many tasks live.
+//!
+//! `simulated` does per item what `real_vfork` does (fork, exit, wait) and in between sends the event and receives it.
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use common::{Kernel, block_on};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use fork_model::pid::PID_MAX_LIMIT;
+
+fn main() {
+    divan::main();
+}
+
+const BATCH: usize = 1000;
+
+/// fork + notify + receive + exit + wait, one listener.
+#[divan::bench(sample_count = 50)]
+fn simulated(bencher: Bencher) {
+    let mut kernel = Kernel::with_tasks(100);
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
+        block_on(async {
+            for _ in 0..BATCH {
+                let pid = kernel.fork().await;
+                kernel.exit(pid).await;
+            }
+        });
+    });
+}
+
+/// vfork + _exit + waitpid of the kernel that this runs on.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn real_vfork(bencher: Bencher) {
+    let mut peer = Peer::new();
+    bencher.counter(ItemsCount::new(BATCH)).bench_local(|| peer.vfork(BATCH));
+}
+
+/// Forks alone, of a batch that ends with so many tasks alive. Their exits are not in the time.
+#[divan::bench(args = [1_000, PID_MAX_LIMIT as usize], sample_count = 30, sample_size = 1)]
+fn fork_at_live_tasks(bencher: Bencher, live: usize) {
+    const FORKS: usize = 500;
+    let kernel = std::cell::RefCell::new(Kernel::with_tasks(live - FORKS));
+    let born = std::cell::RefCell::new(Vec::new());
+    bencher
+        .counter(ItemsCount::new(FORKS))
+        .with_inputs(|| {
+            let kernel = &mut *kernel.borrow_mut();
+            born.borrow_mut().drain(..).for_each(|pid| block_on(kernel.exit(pid)));
+        })
+        .bench_local_values(|()| {
+            let (kernel, born) = (&mut *kernel.borrow_mut(), &mut *born.borrow_mut());
+            block_on(async {
+                for _ in 0..FORKS {
+                    born.push(kernel.fork().await);
+                }
+            });
+        });
+    let alive = kernel.borrow().sys.live_tasks();
+    assert_eq!(alive, live, "as many tasks as the name of the bench says");
+}
+
+/// A C program, since no safe Rust function calls vfork(). The compiler is the one that Rust links with.
+struct Peer {
+    child: Child,
+    ask: ChildStdin,
+    answer: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn new() -> Peer {
+        let program = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("vfork");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vfork.c");
+        let built = Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status();
+        assert!(built.expect("cc, with which Rust links, can be run").success(), "cc compiles {source}");
+        let mut child = Command::new(program)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was just built");
+        let (ask, answer) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        Peer { child, ask, answer: BufReader::new(answer) }
+    }
+
+    fn vfork(&mut self, times: usize) {
+        writeln!(self.ask, "{times}").expect("the peer reads");
+        let mut line = String::new();
+        let read = self.answer.read_line(&mut line).expect("the peer answers");
+        assert!(read > 0, "the peer could not vfork");
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It ends by itself at the end of its input; a peer that is gone already is no error of the bench.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
