@@ -49,25 +49,25 @@
 //! children of init. A task whose list does not end in `exit` stays asleep until the run ends. [`Action`] lists what a
 //! task can do.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+mod action;
+mod check;
+mod values;
+
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::{self, Deserializer, Unexpected, Visitor};
 
-use crate::input::{InputError, quoted};
+use crate::input::InputError;
+use values::{cache_line, lane_name, scenario_name, within};
+
+pub use action::Action;
 
 const A_SCENARIO: &str = "a scenario (TOML)";
 /// Bytes of a scenario file: beyond this it is something else, such as a recording.
 const LONGEST_FILE: u64 = 1 << 20;
-/// `[[tasks]]` of a file. Bounds the depth of the search for recursion.
-const MOST_PROGRAMS: usize = 256;
-/// Tasks that a run may start in all.
-const MOST_TASKS: u64 = 65_536;
 
 /// The names of things that a scenario may speak of, but that are defined elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -261,53 +261,6 @@ pub enum SigChld {
     Ignore,
 }
 
-/// One action of a task, written as one string.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// `fork NAME`, `vfork NAME` or `clone NAME FLAG|FLAG`, each with `xN` behind it for N times.
-    ///
-    /// As in the kernel, all three are `do_fork()` with other flags. Impossible combinations are legal here: the
-    /// kernel answers them with `-EINVAL`.
-    Fork {
-        /// What the child runs.
-        program: String,
-        /// `CLONE_*`, with the exit signal in the lowest byte.
-        flags: u64,
-        /// How often, 1 to 65536.
-        times: u32,
-    },
-    /// `exec`
-    Exec,
-    /// `exit CODE`, 0 to 255; nothing may follow.
-    Exit(u8),
-    /// `wait` for any child, or `wait NAME` for one that runs this program.
-    Wait(Option<String>),
-    /// `cont NAME`: SIGCONT to a child that was made with `CLONE_STOPPED`.
-    Cont(String),
-}
-
-/// The flags of Linux 2.6.11 (`include/linux/sched.h`) that user space may pass, and the one exit signal that matters.
-const CLONE_FLAGS: [(&str, u64); 18] = [
-    ("SIGCHLD", 17),
-    ("CLONE_VM", 0x100),
-    ("CLONE_FS", 0x200),
-    ("CLONE_FILES", 0x400),
-    ("CLONE_SIGHAND", 0x800),
-    ("CLONE_PTRACE", 0x2000),
-    ("CLONE_VFORK", 0x4000),
-    ("CLONE_PARENT", 0x8000),
-    ("CLONE_THREAD", 0x1_0000),
-    ("CLONE_NEWNS", 0x2_0000),
-    ("CLONE_SYSVSEM", 0x4_0000),
-    ("CLONE_SETTLS", 0x8_0000),
-    ("CLONE_PARENT_SETTID", 0x10_0000),
-    ("CLONE_CHILD_CLEARTID", 0x20_0000),
-    ("CLONE_DETACHED", 0x40_0000),
-    ("CLONE_UNTRACED", 0x80_0000),
-    ("CLONE_CHILD_SETTID", 0x100_0000),
-    ("CLONE_STOPPED", 0x200_0000),
-];
-
 impl ScenarioFile {
     /// Reads and checks a scenario file.
     ///
@@ -348,95 +301,6 @@ impl ScenarioFile {
     /// The task or program of that name.
     pub fn task(&self, name: &str) -> Option<&Task> {
         self.tasks.iter().find(|task| task.name == name)
-    }
-
-    /// What single values cannot tell.
-    fn check(&self, known: &Known<'_>) -> Result<(), Wrong> {
-        let Machine { pid_max, last_pid, .. } = self.machine;
-        if last_pid >= pid_max {
-            let expected = format!("less than pid_max, which is {pid_max}");
-            return Err(Wrong::new("machine.last_pid", last_pid.to_string(), expected));
-        }
-        one_of("design.hook", &self.design.hook, known.hooks)?;
-        for (i, fault) in self.faults.iter().enumerate() {
-            fault.site.iter().try_for_each(|site| one_of(&format!("faults.{i}.site"), site, known.sites))?;
-        }
-        if !(1..=MOST_PROGRAMS).contains(&self.tasks.len()) {
-            let expected = format!("1 to {MOST_PROGRAMS}");
-            return Err(Wrong::new("tasks", format!("{} tasks", self.tasks.len()), expected));
-        }
-        self.check_names()?;
-        self.check_actions()?;
-        self.check_forks()
-    }
-
-    /// Listeners and tasks share the names of lanes.
-    fn check_names(&self) -> Result<(), Wrong> {
-        let listeners = self.listeners.iter().map(|listener| &listener.name);
-        let tasks = self.tasks.iter().map(|task| &task.name);
-        let listeners = listeners.enumerate().map(|(i, name)| ("listeners", i, name));
-        let tasks = tasks.enumerate().map(|(i, name)| ("tasks", i, name));
-        let mut seen = BTreeSet::new();
-        for (kind, i, name) in listeners.chain(tasks) {
-            if !seen.insert(name) {
-                let expected = "a name that no other listener or task has";
-                return Err(Wrong::new(format!("{kind}.{i}.name"), quoted(name), expected));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_actions(&self) -> Result<(), Wrong> {
-        let names: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
-        for (i, task) in self.tasks.iter().enumerate() {
-            for (j, action) in task.does.iter().enumerate() {
-                let place = format!("tasks.{i}.does.{j}");
-                match action {
-                    Action::Fork { program: name, .. } | Action::Wait(Some(name)) | Action::Cont(name) => {
-                        one_of(&place, name, &names)?;
-                    }
-                    Action::Exit(_) if j + 1 < task.does.len() => {
-                        return Err(Wrong::new(place, "an exit with actions behind it", "exit to be the last action"));
-                    }
-                    Action::Exit(_) | Action::Exec | Action::Wait(None) => {}
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Refuses programs that fork themselves, be it through others: no action has a condition, so that never ends.
-    fn check_forks(&self) -> Result<(), Wrong> {
-        let mut sizes = BTreeMap::new();
-        for i in 0..self.tasks.len() {
-            self.size(i, &mut Vec::new(), &mut sizes)?;
-        }
-        let total: u64 = self.boots().map(|task| sizes[task.name.as_str()]).sum();
-        check_size("tasks".to_owned(), total)
-    }
-
-    /// How many tasks one run of program `i` makes, itself included; `path` holds the programs that led here.
-    fn size<'a>(&'a self, i: usize, path: &mut Vec<&'a str>, sizes: &mut BTreeMap<&'a str, u64>) -> Result<u64, Wrong> {
-        let name = self.tasks[i].name.as_str();
-        if let Some(&size) = sizes.get(name) {
-            return Ok(size);
-        }
-        path.push(name);
-        let mut size = 1;
-        for (j, program, times) in self.tasks[i].forks() {
-            let place = format!("tasks.{i}.does.{j}");
-            if path.contains(&program) {
-                let found = format!("{} forks {program} again", path.join(" forks "));
-                return Err(Wrong::new(place, found, "programs that end"));
-            }
-            if let Some(child) = self.tasks.iter().position(|task| task.name == program) {
-                size += self.size(child, path, sizes)? * u64::from(times);
-            }
-            check_size(place, size)?;
-        }
-        path.pop();
-        sizes.insert(name, size);
-        Ok(size)
     }
 }
 
@@ -492,177 +356,4 @@ impl Default for Failslab {
 /// `sysctl_rmem_default` of a machine with more than 4,096 pages: 256 buffers of `sizeof(struct sk_buff) + 256` bytes.
 fn default_rcvbuf() -> u32 {
     124_928
-}
-
-/// What is wrong, and the keys and indices that lead to it, joined by dots.
-struct Wrong {
-    place: String,
-    found: String,
-    expected: String,
-}
-
-impl Wrong {
-    fn new(place: impl Into<String>, found: impl Into<String>, expected: impl Into<String>) -> Self {
-        Self { place: place.into(), found: found.into(), expected: expected.into() }
-    }
-}
-
-fn check_size(place: String, size: u64) -> Result<(), Wrong> {
-    if size <= MOST_TASKS {
-        return Ok(());
-    }
-    let expected = format!("{MOST_TASKS} or fewer");
-    Err(Wrong::new(place, format!("{size} tasks in all"), expected))
-}
-
-fn one_of(place: &str, found: &str, known: &[&str]) -> Result<(), Wrong> {
-    if known.contains(&found) {
-        return Ok(());
-    }
-    Err(Wrong::new(place, quoted(found), format!("one of {}", known.join(", "))))
-}
-
-/// A number of a range, which the error message shows.
-struct Within(i64, i64);
-
-impl Visitor<'_> for Within {
-    type Value = i64;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a number from {} to {}", self.0, self.1)
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<i64, E> {
-        if (self.0..=self.1).contains(&number) {
-            return Ok(number);
-        }
-        Err(E::invalid_value(Unexpected::Signed(number), &self))
-    }
-}
-
-fn within<'de, const MIN: i64, const MAX: i64, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: TryFrom<i64>,
-    D: Deserializer<'de>,
-{
-    let number = deserializer.deserialize_i64(Within(MIN, MAX))?;
-    T::try_from(number).map_err(|_| de::Error::invalid_value(Unexpected::Signed(number), &Within(MIN, MAX)))
-}
-
-fn cache_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
-    match within::<32, 128, u32, _>(deserializer)? {
-        bytes @ (32 | 64 | 128) => Ok(bytes),
-        bytes => Err(de::Error::invalid_value(Unexpected::Unsigned(bytes.into()), &"32, 64 or 128")),
-    }
-}
-
-/// The name of a lane: letters only, as a number behind it counts steps in a replay line.
-fn lane_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    spelled(deserializer, "a name of lower-case letters", |c| c.is_ascii_lowercase())
-}
-
-fn scenario_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    let expected = "a name of lower-case letters, digits and hyphens";
-    spelled(deserializer, expected, |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-}
-
-fn spelled<'de, D: Deserializer<'de>>(d: D, expected: &str, legal: fn(char) -> bool) -> Result<String, D::Error> {
-    let name = String::deserialize(d)?;
-    if name.is_empty() || !name.chars().all(legal) {
-        return Err(de::Error::invalid_value(Unexpected::Str(&name), &expected));
-    }
-    Ok(name)
-}
-
-impl<'de> Deserialize<'de> for Times {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct CountOrForever;
-        impl Visitor<'_> for CountOrForever {
-            type Value = Times;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "a number from 1 to {}, or \"forever\"", u32::MAX)
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Times, E> {
-                let count = u32::try_from(number).ok().filter(|count| *count > 0);
-                let wrong = || E::invalid_value(Unexpected::Signed(number), &self);
-                count.map(Times::Count).ok_or_else(wrong)
-            }
-
-            fn visit_str<E: de::Error>(self, word: &str) -> Result<Times, E> {
-                match word {
-                    "forever" => Ok(Times::Forever),
-                    _ => Err(E::invalid_value(Unexpected::Str(word), &self)),
-                }
-            }
-        }
-        deserializer.deserialize_any(CountOrForever)
-    }
-}
-
-// Not serde's `try_from`: an error from within the visitor is placed at this string, a later one at the whole array.
-impl<'de> Deserialize<'de> for Action {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ActionText;
-        impl Visitor<'_> for ActionText {
-            type Value = Action;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Action, E> {
-                text.parse().map_err(E::custom)
-            }
-        }
-        deserializer.deserialize_str(ActionText)
-    }
-}
-
-impl FromStr for Action {
-    /// What was found and what was expected, in one sentence.
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let words: Vec<&str> = text.split_whitespace().collect();
-        match words[..] {
-            ["fork", name, ref times @ ..] => forking(name, flag_bits("SIGCHLD")?, times),
-            ["vfork", name, ref times @ ..] => forking(name, flag_bits("CLONE_VFORK|CLONE_VM|SIGCHLD")?, times),
-            ["clone", name, flags, ref times @ ..] => forking(name, flag_bits(flags)?, times),
-            ["exec"] => Ok(Self::Exec),
-            ["exit", code] => match code.parse() {
-                Ok(code) => Ok(Self::Exit(code)),
-                Err(_) => Err(format!("{}, expected an exit code from 0 to 255", quoted(code))),
-            },
-            ["wait"] => Ok(Self::Wait(None)),
-            ["wait", name] => Ok(Self::Wait(Some(name.to_owned()))),
-            ["cont", name] => Ok(Self::Cont(name.to_owned())),
-            _ => Err(format!(
-                "{}, expected fork NAME, vfork NAME, clone NAME FLAGS (each with xN behind it for N times), exec, \
-                 exit CODE, wait, wait NAME or cont NAME",
-                quoted(text)
-            )),
-        }
-    }
-}
-
-fn forking(program: &str, flags: u64, times: &[&str]) -> Result<Action, String> {
-    let times = match *times {
-        [] => Some(1),
-        [times] => times.strip_prefix('x').and_then(|n| n.parse().ok()).filter(|n| (1..=65_536).contains(n)),
-        _ => None,
-    }
-    .ok_or_else(|| format!("{}, expected x1 to x65536", quoted(&times.join(" "))))?;
-    Ok(Action::Fork { program: program.to_owned(), flags, times })
-}
-
-fn flag_bits(flags: &str) -> Result<u64, String> {
-    flags.split('|').try_fold(0, |bits, name| {
-        let flag = CLONE_FLAGS.iter().find(|(known, _)| *known == name);
-        flag.map(|(_, bit)| bits | bit).ok_or_else(|| {
-            let names: Vec<&str> = CLONE_FLAGS.iter().map(|(known, _)| *known).collect();
-            format!("flag {}, expected one of {}", quoted(name), names.join(", "))
-        })
-    })
 }

@@ -115,13 +115,13 @@ fn orphans_go_to_init() {
                     let parent = || sys.task(me, |t| t.real_parent);
                     parents.borrow_mut().push(parent());
                     while sys.task(parent(), |t| t.pid) != 1 {
-                        sys.m.user_point().await;
+                        sys.m.yield_now().await;
                     }
                     parents.borrow_mut().push(parent());
                     do_exit(&sys, me, 7).await;
                 });
                 must_fork(&sys, me, FORK, g).await;
-                sys.m.user_point().await;
+                sys.m.yield_now().await;
                 do_exit(&sys, me, 0).await;
             });
             let c = must_fork(&sys, me, FORK, c).await;
@@ -191,7 +191,7 @@ fn children_of_a_thread_go_to_its_group_before_they_go_to_init() {
             });
             let worker = must_fork(&sys, me, THREAD, w).await;
             while sys.find_task_by_pid(worker).is_some() {
-                sys.m.user_point().await;
+                sys.m.yield_now().await;
             }
             *reaped.borrow_mut() = wait_for_all(&sys, me).await;
             assert_eq!(reaped.borrow()[0].0, worker + 1);
@@ -211,7 +211,7 @@ fn a_child_born_stopped_is_reported_and_runs_when_it_is_continued() {
             let child = must_fork(&sys, me, FORK | flags::STOPPED, exits("c")).await;
             let c = sys.find_task_by_pid(child).expect("it has not run");
             for _ in 0..3 {
-                sys.m.user_point().await;
+                sys.m.yield_now().await;
             }
             assert_eq!(sys.task(c, |t| (t.state, t.sigpending)), (State::Stopped, true));
             sigcont(&sys, c).await;
@@ -226,7 +226,9 @@ fn a_child_born_stopped_is_reported_and_runs_when_it_is_continued() {
 #[test]
 fn a_vfork_child_born_stopped_blocks_its_parent_for_ever() {
     let stage = calm();
-    let ended = stage.run(async |sys, me| drop(do_fork(&sys, me, VFORK | flags::STOPPED, Some(exits("c"))).await.ok()));
+    let ended = stage.run(async |sys, me| {
+        must_fork(&sys, me, VFORK | flags::STOPPED, exits("c")).await;
+    });
     assert_eq!(ended, Ended::Deadlock);
     assert_eq!(stage.violations()[0].text, "deadlock: lane p waits for kernel/sched.c:wait_for_completion()");
 }
@@ -261,21 +263,32 @@ fn a_signal_beyond_the_last_one_reaches_nobody() {
 }
 
 #[test]
-fn a_tracer_is_told_of_the_end_and_forgotten_when_it_ends_first() {
+fn a_tracer_that_ends_is_forgotten_by_those_it_traced() {
     let stage = calm();
     stage.run(async |sys, me| {
-        // The parent is traced by init, which traces its children, too.
-        sys.task(me, |t| (t.ptrace, t.tracer) = (pt::PTRACED, Some(me)));
-        let c = Work::new("c", async |sys: Rc<System>, me| {
-            while sys.task(me, |t| t.tracer.is_some()) {
-                sys.m.user_point().await;
-            }
+        let traced = Rc::new(Cell::new(false));
+        let seen = traced.clone();
+        let y = Work::new("y", async move |sys: Rc<System>, me| {
+            // PTRACE_TRACEME: its parent traces it, and its child, too.
+            sys.task(me, |t| t.ptrace = pt::PTRACED);
+            let c = Work::new("c", async move |sys: Rc<System>, me| {
+                seen.set(sys.task(me, |t| t.tracer.is_some()));
+                while sys.task(me, |t| t.tracer.is_some()) {
+                    sys.m.yield_now().await;
+                }
+                do_exit(&sys, me, 0).await;
+            });
+            must_fork(&sys, me, FORK | flags::PTRACE, c).await;
+            assert_eq!(wait_for_all(&sys, me).await.len(), 1);
             do_exit(&sys, me, 0).await;
         });
-        must_fork(&sys, me, FORK | flags::PTRACE, c).await;
+        must_fork(&sys, me, FORK, y).await;
+        while !traced.get() {
+            sys.m.yield_now().await;
+        }
         do_exit(&sys, me, 0).await;
     });
-    assert_eq!(stage.violations(), [], "the child, an orphan then, does not look for its tracer");
+    assert_eq!(stage.violations(), [], "the child does not look for its tracer when it ends");
     assert_eq!(stage.sys.nr_threads.get(), 6, "idle, init and the kernel threads");
 }
 
@@ -299,7 +312,7 @@ fn the_numbers_of_the_dead_are_free_again() {
         must_fork(&sys, me, THREAD, w).await;
         must_fork(&sys, me, FORK, exits("c")).await;
         mark_used(&sys.m, &sys.pids, 0).await; // Pid 0 has never been free.
-        sys.m.user_point().await;
+        sys.m.yield_now().await;
         wait_for_all(&sys, me).await;
         do_exit(&sys, me, 0).await;
     });
