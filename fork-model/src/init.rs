@@ -11,8 +11,8 @@ use crate::exit::{WaitFor, wait4};
 use crate::fork::{attach_pids, do_fork, flags, fork_init};
 use crate::pid::pidmap_init;
 use crate::sched::{
-    Children, ExitState, Rlimit, Sighand, Signal, State, Task, TaskRef, ThreadInfo, TidPointers, User, UserRef, Work,
-    cap,
+    Children, ExitState, Rlimit, Sighand, SighandRef, Signal, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers,
+    User, UserRef, Work, cap,
 };
 use crate::signal::SIGCHLD;
 
@@ -36,54 +36,20 @@ pub struct Placed {
 /// Puts a task into the process table: alive, without memory, capabilities and flags, which are for the caller to set.
 ///
 /// Models a statically initialised `struct task_struct` (`INIT_TASK()`), and the hashing that `pidmap_init()` does for it.
+/// Of the counters only `process_counts` moves.
 pub fn place_task(sys: &System, placed: Placed) -> TaskRef {
     let Placed { pid, parent, leader, user, pgrp, session } = placed;
-    let (signal, sighand) = leader.map_or_else(
-        || {
-            let sighand = Sighand { count: 0, ignores_sigchld: false };
-            (
-                sys.new_signal(Signal { count: 0, ..Signal::for_one(pgrp, session, Rlimit::default()) }),
-                sys.new_sighand(sighand),
-            )
-        },
-        |leader| sys.task(leader, |t| (t.signal, t.sighand)),
-    );
+    let shared = || {
+        let signal = sys.new_signal(Signal { count: 0, ..Signal::for_one(pgrp, session, Rlimit::default()) });
+        (signal, sys.new_sighand(Sighand { count: 0, ignores_sigchld: false }))
+    };
+    let (signal, sighand) = leader.map_or_else(shared, |leader| sys.task(leader, |t| (t.signal, t.sighand)));
     sys.signal(signal, |s| s.count += 1);
     sys.sighand(sighand, |s| s.count += 1);
     let tgid = leader.map_or(pid, |leader| sys.task(leader, |t| t.tgid));
-    let thread_info = sys.thread_infos.place_static(&sys.m, ThreadInfo);
-    let task = sys.tasks.place_static(
-        &sys.m,
-        Task {
-            pid,
-            tgid,
-            tid_pointers: TidPointers::default(),
-            user,
-            has_binfmt: false,
-            caps: 0,
-            flags: 0,
-            mm: None,
-            vfork_done: None,
-            ptrace_message: 0,
-            pdeath_signal: 0,
-            usage: 2,
-            state: State::Running,
-            ptrace: 0,
-            real_parent: Handle::dangling(),
-            parent: Handle::dangling(),
-            tracer: None,
-            group_leader: Handle::dangling(),
-            children: Children::default(),
-            exit_signal: if leader.is_some() { -1 } else { SIGCHLD },
-            exit_state: ExitState::Alive,
-            exit_code: 0,
-            signal,
-            sighand,
-            pending: 0,
-            sigpending: false,
-            thread_info,
-        },
-    );
+    let exit_signal = if leader.is_some() { -1 } else { SIGCHLD };
+    let blank = blank(user, signal, sighand, sys.thread_infos.place_static(&sys.m, ThreadInfo));
+    let task = sys.tasks.place_static(&sys.m, Task { pid, tgid, exit_signal, ..blank });
     let parent = parent.unwrap_or(task);
     sys.task(task, |t| (t.real_parent, t.parent, t.group_leader) = (parent, parent, leader.unwrap_or(task)));
     if parent != task {
@@ -94,6 +60,39 @@ pub fn place_task(sys: &System, placed: Placed) -> TaskRef {
     }
     attach_pids(sys, task);
     task
+}
+
+/// A task that has nothing but what every task has.
+fn blank(user: UserRef, signal: SignalRef, sighand: SighandRef, thread_info: Handle<ThreadInfo>) -> Task {
+    Task {
+        pid: 0,
+        tgid: 0,
+        tid_pointers: TidPointers::default(),
+        user,
+        has_binfmt: false,
+        caps: 0,
+        flags: 0,
+        mm: None,
+        vfork_done: None,
+        ptrace_message: 0,
+        pdeath_signal: 0,
+        usage: 2,
+        state: State::Running,
+        ptrace: 0,
+        real_parent: Handle::dangling(),
+        parent: Handle::dangling(),
+        tracer: None,
+        group_leader: Handle::dangling(),
+        children: Children::default(),
+        exit_signal: 0,
+        exit_state: ExitState::Alive,
+        exit_code: 0,
+        signal,
+        sighand,
+        pending: 0,
+        sigpending: false,
+        thread_info,
+    }
 }
 
 /// The first task: pid 0, its own parent. Models `init_task`.

@@ -84,7 +84,10 @@ fn the_parent_reads_a_freed_child(way: Way) {
     let freed = freed.expect("the child was freed");
     let violation = stage.use_after_free();
     assert_eq!(violation.text, "use after free: do_fork() reads p->pid");
-    assert_eq!(violation.cause, Some(format!("freed by lane {} in step {} (free_task_struct)", freed.lane, freed.step)));
+    assert_eq!(
+        violation.cause,
+        Some(format!("freed by lane {} in step {} (free_task_struct)", freed.lane, freed.step))
+    );
     assert!(freed.step < violation.step);
     assert_eq!(violation.lane.as_str(), "p");
 

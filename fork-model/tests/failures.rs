@@ -38,7 +38,11 @@ fn fork_exit_wait(listeners: i32, nth: u64, times: Times) -> Outcome {
         faults.hits().first().map(|(site, _)| *site)
     });
     let heard = stage.heard().iter().map(Vec::len).collect();
-    assert_eq!(before, (stage.sys.live(), counters(&stage.sys), stage.sys.pids.nr_free()), "{listeners} {nth} {times:?}");
+    assert_eq!(
+        before,
+        (stage.sys.live(), counters(&stage.sys), stage.sys.pids.nr_free()),
+        "{listeners} {nth} {times:?}"
+    );
     assert_eq!(stage.violations(), []);
     Outcome { site, forked, heard }
 }

@@ -32,7 +32,9 @@ fn position(events: &[Event], what: impl Fn(&What) -> bool) -> usize {
 /// A call of this function about this pid.
 fn call(func: &'static str, pid: i32) -> impl Fn(&What) -> bool {
     move |what| match what {
-        What::Enter { func: f, args } | What::Call { func: f, args, .. } => *f == func && args.contains(&("pid", pid.into())),
+        What::Enter { func: f, args } | What::Call { func: f, args, .. } => {
+            *f == func && args.contains(&("pid", pid.into()))
+        }
         _ => false,
     }
 }
@@ -59,9 +61,10 @@ fn vfork_event_comes_after_the_childs_exit() {
         async move |sys, me| child.set(must_fork(&sys, me, VFORK, exits("c")).await)
     });
     let (events, child) = (recording.events(), child.get());
-    let told = position(&events, |what| {
-        matches!(what, What::Enter { func: "kobject_fork", args } if args.contains(&("child", child.into())))
-    });
+    let told = position(
+        &events,
+        |what| matches!(what, What::Enter { func: "kobject_fork", args } if args.contains(&("child", child.into()))),
+    );
     assert!(position(&events, call("do_exit", child)) < told);
     assert_eq!(stage.violations(), []);
 }
@@ -82,9 +85,10 @@ fn vfork_event_comes_after_the_childs_exec_and_before_its_exit() {
         }
     });
     let events = recording.events();
-    let told = position(&events, |what| {
-        matches!(what, What::Enter { func: "kobject_fork", args } if args.contains(&("child", child.get().into())))
-    });
+    let told = position(
+        &events,
+        |what| matches!(what, What::Enter { func: "kobject_fork", args } if args.contains(&("child", child.get().into()))),
+    );
     assert!(position(&events, |what| matches!(what, What::Leave { func: "do_execve", .. })) < told);
 }
 
@@ -134,8 +138,18 @@ fn orphans_go_to_init() {
     assert_eq!(stage.violations(), []);
 }
 
-/// A process of two threads, whose leader exits first; its parent minds or ignores `SIGCHLD`.
-fn leader_exits_first(ignores: bool) -> (Stage, Vec<Event>, (i32, i32), Vec<(i32, i32)>) {
+/// A process of two threads, whose leader exited first.
+struct Group {
+    stage: Stage,
+    events: Vec<Event>,
+    leader: i32,
+    worker: i32,
+    /// What its parent got from waiting: pids and exit codes.
+    reaped: Vec<(i32, i32)>,
+}
+
+/// Its parent minds or ignores `SIGCHLD`.
+fn leader_exits_first(ignores: bool) -> Group {
     let stage = Stage::new(cpus(2), FirstOf(&["init", "l", "p", "w"]), Hook::EndSavedPid, 0);
     let recording = stage.sys.m.trace.record();
     let (pids, reaped) = (Rc::new(Cell::new((0, 0))), Rc::new(RefCell::new(Vec::new())));
@@ -154,13 +168,13 @@ fn leader_exits_first(ignores: bool) -> (Stage, Vec<Event>, (i32, i32), Vec<(i32
             *reaped.borrow_mut() = wait_for_all(&sys, me).await;
         }
     });
-    let reaped = reaped.take();
-    (stage, recording.events(), pids.get(), reaped)
+    let (leader, worker) = pids.get();
+    Group { stage, events: recording.events(), leader, worker, reaped: reaped.take() }
 }
 
 #[test]
 fn a_group_leader_is_released_with_its_last_thread() {
-    let (stage, events, (leader, worker), reaped) = leader_exits_first(true);
+    let Group { stage, events, leader, worker, reaped } = leader_exits_first(true);
     let released = |pid| position(&events, call("release_task", pid));
     assert!(position(&events, call("do_exit", leader)) < position(&events, call("do_exit", worker)));
     assert!(released(worker) < released(leader));
@@ -172,7 +186,7 @@ fn a_group_leader_is_released_with_its_last_thread() {
 
 #[test]
 fn a_group_leader_can_be_waited_for_only_after_its_last_thread() {
-    let (stage, events, (leader, worker), reaped) = leader_exits_first(false);
+    let Group { stage, events, leader, worker, reaped } = leader_exits_first(false);
     assert_eq!(reaped, [(leader, 3)], "a thread is nobody's child");
     assert!(position(&events, call("release_task", worker)) < position(&events, call("wait_task_zombie", leader)));
     assert_eq!(stage.violations(), []);

@@ -4,12 +4,11 @@
 //! smallest from 300 up. Where the kernel does otherwise, a predicate says so by name.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use forklab_fork_model::pid::{
-    BITS_PER_PAGE, PID_MAX_DEFAULT, PIDMAP_PAGE, Pids, RESERVED_PIDS, alloc_pidmap, free_pidmap, mark_used,
-    pidmap_init,
+    BITS_PER_PAGE, PID_MAX_DEFAULT, PIDMAP_PAGE, Pids, RESERVED_PIDS, alloc_pidmap, free_pidmap, mark_used, pidmap_init,
 };
 use proptest::prelude::*;
 use proptest::strategy::BoxedStrategy;
@@ -21,19 +20,48 @@ use sim::{Calm, Config, Machine};
 #[derive(Clone, Debug)]
 enum Op {
     /// How often; and the page that the first search needs cannot be had.
-    Alloc { count: u32, page_fails: bool },
+    Alloc {
+        count: u32,
+        page_fails: bool,
+    },
     /// No check: also of a number that is free.
     Free(i32),
     SetLastPid(i32),
     SetPidMax(i32),
     /// From, and to, exclusive.
     MarkUsed(i32, i32),
+    /// Everything is in use but for one number, and the last one given out is near it: where the corners are.
+    OnlyFree {
+        pid: i32,
+        last_pid: i32,
+    },
+}
+
+/// A set of small numbers, quick to copy: the test keeps a copy for each step.
+#[derive(Clone)]
+struct Set(Vec<bool>);
+
+impl Set {
+    fn contains(&self, pid: i32) -> bool {
+        self.0[usize::try_from(pid).expect("not negative")]
+    }
+
+    /// Whether that changed anything.
+    fn set(&mut self, pid: i32, to: bool) -> bool {
+        std::mem::replace(&mut self.0[usize::try_from(pid).expect("not negative")], to) != to
+    }
+}
+
+impl std::fmt::Debug for Set {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} numbers", self.0.iter().filter(|used| **used).count())
+    }
 }
 
 /// The numbers in use.
 #[derive(Clone, Debug)]
 struct Numbers {
-    used: BTreeSet<i32>,
+    used: Set,
     /// The counter of each page that exists: its free numbers, and one more for each number that was freed when free.
     nr_free: BTreeMap<i32, i32>,
     last_pid: i32,
@@ -49,7 +77,7 @@ fn page(pid: i32) -> i32 {
 impl Numbers {
     fn new() -> Numbers {
         let mut numbers = Numbers {
-            used: BTreeSet::new(),
+            used: Set(vec![false; 66_000]),
             nr_free: BTreeMap::from([(0, BITS_PER_PAGE)]),
             last_pid: 0,
             pid_max: PID_MAX_DEFAULT,
@@ -60,33 +88,27 @@ impl Numbers {
     }
 
     fn take(&mut self, pid: i32) {
-        if self.used.insert(pid) {
+        if self.used.set(pid, true) {
             *self.nr_free.entry(page(pid)).or_insert(BITS_PER_PAGE) -= 1;
         }
     }
 
-    /// The search gives up when it wraps, though 300 and more may be free (semantics, item 37).
-    fn gives_up_at_the_wrap(&self) -> bool {
-        self.last_pid == RESERVED_PIDS
-    }
-
-    /// The last number itself is never looked at again, except where a page ends behind it or starts with it.
+    /// The last number itself is not looked at again (semantics, item 37), except where a page ends or starts with it.
+    ///
+    /// That the search also gives up at the wrap after 300 needs no rule of its own: it has seen all but the last one.
     fn looks_at_the_last_one(&self) -> bool {
         page(self.last_pid + 1) != page(self.last_pid) || (self.last_pid > 0 && self.last_pid % BITS_PER_PAGE == 0)
     }
 
     /// The number that a search finds, if memory does not run out.
     fn next(&self) -> Option<i32> {
-        let smallest_free = |mut pids: std::ops::Range<i32>| pids.find(|pid| !self.used.contains(pid));
+        let smallest_free = |mut pids: std::ops::Range<i32>| pids.find(|pid| !self.used.contains(*pid));
         let above = smallest_free(self.last_pid + 1..self.pid_max);
         if above.is_some() {
             return above;
         }
         if self.last_pid + 1 >= self.pid_max {
             return smallest_free(RESERVED_PIDS..self.pid_max);
-        }
-        if self.gives_up_at_the_wrap() {
-            return None;
         }
         let end = self.last_pid + i32::from(self.looks_at_the_last_one());
         smallest_free(RESERVED_PIDS..end)
@@ -104,11 +126,14 @@ impl Numbers {
     }
 }
 
+/// No number of this test is as high.
+const ALL: i32 = 65_600;
+
 /// Numbers around which something changes.
 const EDGES: &[i32] = &[0, 1, 299, 300, 301, 302, 310, 32766, 32767, 32768, 32769, 40000, 65535, 65536, 65537, 65599];
 
 fn pid() -> impl Strategy<Value = i32> {
-    prop_oneof![3 => prop::sample::select(EDGES), 1 => 0..65_600]
+    prop_oneof![3 => prop::sample::select(EDGES), 1 => 0..ALL]
 }
 
 impl ReferenceStateMachine for Numbers {
@@ -127,7 +152,8 @@ impl ReferenceStateMachine for Numbers {
             3 => prop_oneof![pid(), near_last.clone()].prop_map(Op::Free),
             2 => prop_oneof![pid(), near_last].prop_map(Op::SetLastPid),
             1 => pid_max.prop_map(Op::SetPidMax),
-            1 => Just(Op::MarkUsed(RESERVED_PIDS, 65_600)),
+            1 => Just(Op::MarkUsed(RESERVED_PIDS, ALL)),
+            2 => (pid(), -1..3i32).prop_map(|(pid, before)| Op::OnlyFree { pid, last_pid: (pid - before).max(0) }),
             2 => (pid(), pid()).prop_map(|(from, to)| Op::MarkUsed(from.min(to), from.max(to))),
         ]
         .boxed()
@@ -148,12 +174,18 @@ impl ReferenceStateMachine for Numbers {
                 }
             }
             Op::Free(pid) => {
-                numbers.used.remove(&pid);
+                numbers.used.set(pid, false);
                 *numbers.nr_free.get_mut(&page(pid)).expect("the page exists") += 1;
             }
             Op::SetLastPid(pid) => numbers.last_pid = pid,
             Op::SetPidMax(pid_max) => numbers.pid_max = pid_max,
             Op::MarkUsed(from, to) => (from..to).for_each(|pid| numbers.take(pid)),
+            Op::OnlyFree { pid, last_pid } => {
+                (0..ALL).for_each(|pid| numbers.take(pid));
+                numbers.used.set(pid, false);
+                *numbers.nr_free.get_mut(&page(pid)).expect("the page exists") += 1;
+                numbers.last_pid = last_pid;
+            }
         }
         numbers
     }
@@ -183,6 +215,14 @@ impl Bitmap {
         let bitmap = Bitmap { m: Machine::new(Config::default(), Calm), pids: Rc::default() };
         bitmap.run(pidmap_init_of);
         bitmap
+    }
+
+    fn mark_used(&self, range: std::ops::Range<i32>) {
+        self.run(async move |m, pids| {
+            for pid in range {
+                mark_used(m, pids, pid).await;
+            }
+        });
     }
 
     fn alloc(&self, page_fails: bool) -> Option<i32> {
@@ -219,11 +259,12 @@ impl StateMachineTest for Bitmap {
             Op::Free(pid) => drop(bitmap.run(async move |m, pids| free_pidmap(m, pids, pid).await)),
             Op::SetLastPid(pid) => bitmap.pids.last_pid.set(pid),
             Op::SetPidMax(pid_max) => bitmap.pids.pid_max.set(pid_max),
-            Op::MarkUsed(from, to) => drop(bitmap.run(async move |m, pids| {
-                for pid in from..to {
-                    mark_used(m, pids, pid).await;
-                }
-            })),
+            Op::MarkUsed(from, to) => bitmap.mark_used(from..to),
+            Op::OnlyFree { pid, last_pid } => {
+                bitmap.mark_used(0..ALL);
+                bitmap.run(async move |m, pids| free_pidmap(m, pids, pid).await);
+                bitmap.pids.last_pid.set(last_pid);
+            }
         }
         bitmap
     }
@@ -233,14 +274,14 @@ impl StateMachineTest for Bitmap {
         let page = |(page, nr_free): (&i32, &i32)| (usize::try_from(*page).expect("not negative"), *nr_free);
         assert_eq!(bitmap.pids.nr_free(), numbers.nr_free.iter().map(page).collect::<Vec<_>>());
         for pid in EDGES {
-            assert_eq!(bitmap.pids.is_used(&bitmap.m, *pid), numbers.used.contains(pid), "{pid}");
+            assert_eq!(bitmap.pids.is_used(&bitmap.m, *pid), numbers.used.contains(*pid), "{pid}");
         }
         assert!(bitmap.m.violations().is_empty());
     }
 }
 
 prop_state_machine! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_bitmap_finds_what_the_set_of_numbers_predicts(sequential 1..40 => Bitmap);

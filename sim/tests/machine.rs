@@ -44,7 +44,9 @@ fn a_lane_in_the_kernel_of_one_cpu_keeps_it_until_it_ends() {
 #[test]
 fn with_preemption_it_does_not() {
     let config = Config { preempt: true, ..Config::default() };
-    let mixed = (0..20).filter(|seed| letters(config.clone(), Seeded::new(*seed), &[("a", 4), ("b", 4)]).contains("ba")).count();
+    let mixed = (0..20)
+        .filter(|seed| letters(config.clone(), Seeded::new(*seed), &[("a", 4), ("b", 4)]).contains("ba"))
+        .count();
     assert!(mixed > 5, "{mixed} of 20 seeds let b run in between");
 }
 
@@ -85,7 +87,9 @@ fn a_schedule_reads_back_as_it_was_written() {
     for text in ["", "p4", "p4.c3.p1", "init1.cAA12.p7"] {
         assert_eq!(text.parse::<Schedule>().expect("a schedule").to_string(), text);
     }
-    for (text, part) in [("p", 1), ("4", 1), ("p4.", 2), ("p4.c0", 2), ("p4.c-1", 2), ("p4c3", 1), ("p99999999999999999999", 1)] {
+    for (text, part) in
+        [("p", 1), ("4", 1), ("p4.", 2), ("p4.c0", 2), ("p4.c-1", 2), ("p4c3", 1), ("p99999999999999999999", 1)]
+    {
         assert_eq!(text.parse::<Schedule>().expect_err("no schedule").part, part, "{text}");
     }
 }
@@ -108,7 +112,10 @@ fn two_lanes_that_take_two_locks_crosswise_deadlock_on_some_seed_and_the_finding
     });
     let found = found.expect("50 seeds are enough");
     assert_eq!(found.len(), 2);
-    assert!(found[0].starts_with("deadlock: lane a waits for second_lock, and holds first_lock (since step "), "{found:?}");
+    assert!(
+        found[0].starts_with("deadlock: lane a waits for second_lock, and holds first_lock (since step "),
+        "{found:?}"
+    );
 }
 
 #[test]

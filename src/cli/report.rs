@@ -31,11 +31,22 @@ pub(super) fn text(report: &Report) -> String {
 fn write(r: &Report, out: &mut String) -> fmt::Result {
     let threads = if r.threads > 0 { format!(" ({})", plural(r.threads, "thread", "threads")) } else { String::new() };
     let forks = plural(r.forks, "fork", "forks");
-    writeln!(out, " tasks     {forks}{threads}, {}, {}", plural(r.execs, "exec", "execs"), plural(r.exits, "exit", "exits"))?;
+    writeln!(
+        out,
+        " tasks     {forks}{threads}, {}, {}",
+        plural(r.execs, "exec", "execs"),
+        plural(r.exits, "exit", "exits")
+    )?;
     for (errno, count) in &r.fork_errors {
         writeln!(out, "           {} failed with {errno}", plural(*count, "fork", "forks"))?;
     }
-    writeln!(out, " events    {} sent, {} delivered to somebody{}", n(r.events_sent), n(r.events.delivered), undelivered(r))?;
+    writeln!(
+        out,
+        " events    {} sent, {} delivered to somebody{}",
+        n(r.events_sent),
+        n(r.events.delivered),
+        undelivered(r)
+    )?;
     for (site, count) in &r.failed_allocations {
         writeln!(out, " failed    {site}: {}", plural(*count, "allocation", "allocations"))?;
     }
@@ -63,14 +74,27 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
     if listeners.is_empty() {
         return writeln!(out, " listener  none");
     }
-    writeln!(out, " listener  {:<9}{:>9}{:>8}{:>7}   its tree: right  wrong  missing  phantom", "", "received", "lost", "told")?;
+    writeln!(
+        out,
+        " listener  {:<9}{:>9}{:>8}{:>7}   its tree: right  wrong  missing  phantom",
+        "", "received", "lost", "told"
+    )?;
     for l in listeners {
         let t = l.tree;
         let (received, lost, told) = (n(l.received), n(l.lost), n(l.told));
         let (right, wrong, missing, phantom) = (n(t.right), n(t.wrong), n(t.missing), n(t.phantom));
-        writeln!(out, "           {:<9}{received:>9}{lost:>8}{told:>7}{right:>18}{wrong:>7}{missing:>9}{phantom:>9}", l.name)?;
-        let why = [(l.why.full, "its buffer was full"), (l.why.latched, "not drained since the loss"), (l.why.no_copy, "no copy")];
-        let why: Vec<_> = why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", n(*count))).collect();
+        writeln!(
+            out,
+            "           {:<9}{received:>9}{lost:>8}{told:>7}{right:>18}{wrong:>7}{missing:>9}{phantom:>9}",
+            l.name
+        )?;
+        let why = [
+            (l.why.full, "its buffer was full"),
+            (l.why.latched, "not drained since the loss"),
+            (l.why.no_copy, "no copy"),
+        ];
+        let why: Vec<_> =
+            why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", n(*count))).collect();
         if !why.is_empty() {
             writeln!(out, "           {:<9}lost: {}", "", why.join(", "))?;
         }
@@ -85,7 +109,13 @@ fn costs(r: &Report, out: &mut String) -> fmt::Result {
     for (i, c) in r.cost.iter().enumerate() {
         let head = if i == 0 { " cost" } else { "" };
         let who = plural(c.listeners as u64, "listener", "listeners");
-        writeln!(out, "{head:<11}{who}: {} allocations, {} bytes, {} steps an event", c.allocations, n(c.bytes), c.steps)?;
+        writeln!(
+            out,
+            "{head:<11}{who}: {} allocations, {} bytes, {} steps an event",
+            c.allocations,
+            n(c.bytes),
+            c.steps
+        )?;
     }
     Ok(())
 }

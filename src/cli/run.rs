@@ -17,7 +17,7 @@ use sim::{LaneName, Schedule, What};
 use super::{Failure, Found, report};
 use crate::input::InputError;
 use crate::lab::run::{Loaded, Report, Watch, run as run_loaded};
-use crate::lab::spec::{Bench, Order, Source, Spec, parse_fault, parse_pace};
+use crate::lab::spec::{Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
 use crate::render::pcap::Pcap;
@@ -67,25 +67,30 @@ pub(super) struct RunArgs {
     #[arg(long, value_parser = hook)]
     hook: Option<Hook>,
     /// Draw who steps next from this seed; without it, whoever runs goes on
-    #[arg(long, conflicts_with = "sched")]
+    #[arg(long, value_name = "N", conflicts_with = "sched", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Who steps how often, such as p4.c3.p1
-    #[arg(long, value_parser = |text: &str| text.parse::<Schedule>())]
+    #[arg(long, value_name = "SCHEDULE", value_parser = |text: &str| text.parse::<Schedule>())]
     sched: Option<Schedule>,
     /// Make an allocation fail: SITE#N, the N-th of a site; SITE#N+, all from then on
     #[arg(long, value_name = "SITE#N", value_parser = fault)]
     fault: Vec<FaultRule>,
     /// CPUs of the machine on which a workload runs
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
     cpus: Option<u32>,
     /// Its kernel may be preempted
     #[arg(long)]
     preempt: bool,
     /// How many listen to a workload
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=64))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=64), allow_negative_numbers = true)]
     listeners: Option<u8>,
     /// Receive buffer of each, in bytes
-    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=i64::from(i32::MAX)))]
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_parser = clap::value_parser!(u32).range(0..=i64::from(i32::MAX)),
+        allow_negative_numbers = true,
+    )]
     rcvbuf: Option<u32>,
     /// When they read: eager, every:N events, or drain-at-end
     #[arg(long, value_parser = pace)]
@@ -113,6 +118,10 @@ fn hook(text: &str) -> Result<Hook, String> {
     Hook::from_name(text).ok_or_else(|| format!("expected {}", names.join(" or ")))
 }
 
+fn seed(text: &str) -> Result<u64, String> {
+    parse_in(text, 0, u64::MAX).map_err(said)
+}
+
 fn fault(text: &str) -> Result<FaultRule, String> {
     parse_fault(text).map_err(said)
 }
@@ -136,8 +145,14 @@ impl RunArgs {
             ("--rcvbuf", self.rcvbuf.is_some()),
             ("--pace", self.pace.is_some()),
         ];
-        if let (false, Some((flag, _))) = (matches!(source, Source::Workload(_)), asked.iter().find(|(_, asked)| *asked)) {
-            return Err(InputError::new("<command line>", *flag, "that flag with --workload only: a scenario has its own"));
+        if let (false, Some((flag, _))) =
+            (matches!(source, Source::Workload(_)), asked.iter().find(|(_, asked)| *asked))
+        {
+            return Err(InputError::new(
+                "<command line>",
+                *flag,
+                "that flag with --workload only: a scenario has its own",
+            ));
         }
         let plain = Bench::default();
         let bench = Bench {
@@ -230,7 +245,10 @@ fn check(spec: &Spec, look: &Look) -> Result<(), InputError> {
         return refuse("--json with --trace", "one of them: both go to standard output");
     }
     if look.trace == Trace::Lanes && matches!(spec.source, Source::Workload(_)) {
-        return refuse("--trace lanes with a workload", "graph, json or none: a recording has a lane for each of its tasks");
+        return refuse(
+            "--trace lanes with a workload",
+            "graph, json or none: a recording has a lane for each of its tasks",
+        );
     }
     Ok(())
 }
@@ -267,7 +285,10 @@ type File_ = BufWriter<File>;
 fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, String), InputError> {
     let name = path.display().to_string();
     let expected = "a file that can be written";
-    let file = File::create(path).map_err(|error| InputError::io(&name, &error, expected))?;
+    let file = File::create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => InputError::new(&name, "no such directory", expected),
+        _ => InputError::io(&name, &error, expected),
+    })?;
     let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| InputError::new(&name, error.to_string(), expected))?;
     Ok((pcap, name))
 }

@@ -8,10 +8,10 @@ use fork_model::Hook;
 use super::{Failure, Found, write_json};
 use uevent::kobject_uevent::KobjectAction;
 
-use crate::input::InputError;
+use crate::input::{InputError, quoted};
 use crate::lab::{faults as lab_faults, tour as lab_tour};
 use crate::render::lanes::Lanes;
-use crate::render::layout::{MachineConstants, layout_fork, layout_hotplug};
+use crate::render::layout::{LayoutError, MachineConstants, layout_fork, layout_hotplug};
 
 /// Arguments of `forklab faults`.
 #[derive(Args, Debug)]
@@ -25,10 +25,10 @@ pub(super) struct FaultsArgs {
 #[derive(Args, Debug)]
 pub(super) struct LayoutArgs {
     /// The pid of the parent in the fork event
-    #[arg(long, value_name = "PID", default_value_t = 100, allow_negative_numbers = true)]
+    #[arg(long, value_name = "PID", default_value_t = 100, value_parser = pid, allow_negative_numbers = true)]
     parent: i32,
     /// The pid of the child
-    #[arg(long, value_name = "PID", default_value_t = 101, allow_negative_numbers = true)]
+    #[arg(long, value_name = "PID", default_value_t = 101, value_parser = pid, allow_negative_numbers = true)]
     child: i32,
     /// The event of kobject_hotplug() instead, for an object of this path, such as /block/sda
     #[arg(long, value_name = "DEVPATH")]
@@ -42,6 +42,11 @@ pub(super) struct LayoutArgs {
     /// The layout as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// Any number of the kernel's type: the poison of freed memory is a pid that was sent, too.
+fn pid(text: &str) -> Result<i32, String> {
+    text.parse().map_err(|_| format!("expected a number from {} to {}", i32::MIN, i32::MAX))
 }
 
 fn cache_line(text: &str) -> Result<u32, String> {
@@ -67,13 +72,27 @@ pub(super) fn layout(args: &LayoutArgs, out: &mut impl Write) -> Result<Found, F
         None => layout_fork(args.parent, args.child, &machine),
         Some(path) => layout_hotplug(KobjectAction::Add, path, &args.subsystem, 1, &[], &machine),
     };
-    let layout = layout.map_err(|error| InputError::new("<command line>", error.to_string(), "an event that can be sent"))?;
+    let layout = layout.map_err(no_layout)?;
     if args.json {
         write_json(&layout, out)?;
     } else {
         write!(out, "{layout}")?;
     }
     Ok(false)
+}
+
+fn no_layout(error: LayoutError) -> InputError {
+    let wrong = |found: &str, expected: &str| InputError::new("<command line>", found, expected);
+    match error {
+        LayoutError::Path(path) => {
+            wrong(&format!("--hotplug {}", quoted(&path)), "a slash before each name, such as /block/sda")
+        }
+        LayoutError::NotSent => {
+            wrong("an event that is not sent", "an environment of at most 32 slots and 1,024 bytes")
+        }
+        LayoutError::Broken(why) => wrong(&why, "an event that this kernel can send"),
+        LayoutError::Config(error) => wrong(&error.to_string(), "a kernel that can be built"),
+    }
 }
 
 /// `forklab` without a command.
@@ -83,9 +102,8 @@ pub(super) fn tour(json: bool, out: &mut impl Write) -> Result<Found, Failure> {
         write_json(&tour.found.report, out)?;
         return Ok(false);
     }
-    let draw = |events: &[sim::Event]| {
-        Lanes { color: true, labels: super::run::labels(events), ..Lanes::default() }.draw(events)
-    };
+    let labels = super::run::labels(&tour.found.events);
+    let draw = |events: &[sim::Event]| Lanes { color: true, labels: labels.clone(), ..Lanes::default() }.draw(events);
     write!(out, "{}", lab_tour::text(&tour, draw))?;
     Ok(false)
 }

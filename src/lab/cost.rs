@@ -6,7 +6,7 @@ use serde::Serialize;
 use uevent::kobject_uevent::kobject_fork;
 
 use crate::lab::world::{Setup, World, alone};
-use crate::scenario_file::{Listener, Pace};
+use crate::scenario_file::{Boot, Listener, Pace};
 
 /// The cost of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -41,7 +41,8 @@ pub fn measure(setup: &Setup, listeners: usize) -> Cost {
 /// The costs that a report shows: with nobody, with one, and with as many as the run had (if that is another number).
 #[must_use]
 pub fn table(setup: &Setup) -> Vec<Cost> {
-    let mut counts = vec![0, 1, setup.listeners.len()];
+    // Before there is a netlink socket nobody can listen.
+    let mut counts = if setup.boot == Boot::Early { vec![0] } else { vec![0, 1, setup.listeners.len()] };
     counts.sort_unstable();
     counts.dedup();
     counts.into_iter().map(|n| measure(setup, n)).collect()

@@ -140,9 +140,11 @@ fn row(hook: Hook, site: Site, call: u64, times: Times, listeners: usize) -> Row
     });
     world.drain();
     // The page of the bitmap stays for good, as in the kernel.
-    let leaks = world.sys.live().into_iter().filter(|entry| {
-        entry.site != PIDMAP_PAGE.0 && !world.before.iter().any(|before| before.seq == entry.seq)
-    });
+    let leaks = world
+        .sys
+        .live()
+        .into_iter()
+        .filter(|entry| entry.site != PIDMAP_PAGE.0 && !world.before.iter().any(|before| before.seq == entry.seq));
     let heard = world.listeners.iter().map(|listener| {
         let heard = listener.heard.borrow();
         let pid = |rc: &i64| i32::try_from(*rc).ok().filter(|pid| *pid > 0);
@@ -185,7 +187,8 @@ pub fn text(rows: &[Row]) -> String {
         let site = if row.call == 1 { row.site.to_owned() } else { format!("{}#{}", row.site, row.call) };
         let forks: Vec<_> = row.forks.iter().map(|rc| returned(*rc)).collect();
         let heard: Vec<_> = row.heard.iter().map(heard_text).collect();
-        let cells = [&site, row.times, &row.listeners.to_string(), &forks.join(" "), &heard.join(" "), fate_text(row.fate())];
+        let cells =
+            [&site, row.times, &row.listeners.to_string(), &forks.join(" "), &heard.join(" "), fate_text(row.fate())];
         line(&mut out, cells);
     }
     let met = rows.iter().filter(|row| row.failed > 0).count();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use fork_model::Hook;
 use serde::Serialize;
-use sim::mm::{FaultRule, Failslab, Times};
+use sim::mm::{Failslab, FaultRule, Times};
 use sim::{Calm, Chooser, Ended, LaneName, Question, Replay, Schedule, Seeded, Violation};
 use uevent::kobject_uevent::ForkOutcomes;
 
@@ -252,8 +252,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     start();
     let ended = m.run();
     if let Some(objection) = m.objection() {
-        let (found, expected) = objection.split_once(", expected ").unwrap_or((&objection, "a schedule that can be followed"));
-        return Err(InputError::new("<schedule>", found, expected));
+        return Err(cannot_follow(&objection));
     }
     let (steps, schedule) = (m.step(), schedule.take());
     let failed = m.mem.faults(|faults| {
@@ -268,6 +267,13 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         _ => spec,
     };
     Ok(report(&world, &spec, &loaded.setup, (ended, steps, failed, forks_before)))
+}
+
+/// `after step 1: found lane c next, expected one that can run: p`, which a chooser says, as a mistake of the user.
+fn cannot_follow(objection: &str) -> InputError {
+    let (when, what) = objection.split_once(": found ").unwrap_or(("", objection));
+    let (found, expected) = what.split_once(", expected ").unwrap_or((what, "a schedule that can be followed"));
+    InputError::new("<schedule>", format!("{found} {when}").trim(), expected)
 }
 
 type Measured = (Ended, u64, Vec<(&'static str, u64)>, u64);
@@ -308,12 +314,7 @@ fn listener_report(world: &World, listener: &Listener) -> ListenerReport {
         lost: lost.total(),
         why: Why { full: lost.full, latched: lost.latched, no_copy: lost.no_copy },
         told: heard.overruns,
-        tree: Tree {
-            right: verdict.right,
-            wrong: verdict.wrong,
-            missing: verdict.missing,
-            phantom: verdict.phantom,
-        },
+        tree: Tree { right: verdict.right, wrong: verdict.wrong, missing: verdict.missing, phantom: verdict.phantom },
         messages: heard.messages.iter().map(|message| sim::Value::shown(message)).collect(),
     }
 }

@@ -115,33 +115,27 @@ pub fn hooks() -> Vec<&'static str> {
 /// Reads the scenario of a source that has one.
 ///
 /// # Errors
-/// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in, a configuration of which no
-/// kernel can be built, and listeners on a kernel that has no socket yet.
+/// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in.
 pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
     let (hooks, sites) = (hooks(), sites());
     let known = Known { hooks: &hooks, sites: &sites };
-    let (file, scenario) = match source {
-        Source::Workload(_) => return Ok(None),
-        Source::File(path) => (path.display().to_string(), ScenarioFile::read(path, &known)?),
+    match source {
+        Source::Workload(_) => Ok(None),
+        Source::File(path) => Ok(Some(ScenarioFile::read(path, &known)?)),
         Source::BuiltIn(name) => match BUILT_IN.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => (format!("<{name}>"), ScenarioFile::parse(name, text, &known)?),
+            Some((_, text)) => Ok(Some(ScenarioFile::parse(name, text, &known)?)),
             None => {
-                let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
-                let expected = format!("a built-in scenario ({}), file=PATH or workload=PATH", names.join(", "));
-                return Err(InputError::new("<scenario>", quoted(name), expected));
+                let expected = format!("{}, or the path of a file, with a dot or a slash in it", built_in_names());
+                Err(InputError::new("<scenario>", quoted(name), expected))
             }
         },
-    };
-    if scenario.machine.boot == Boot::Early && !scenario.listeners.is_empty() {
-        let expected = "no [[listeners]]: with boot = \"early\" no netlink socket can be made yet";
-        return Err(InputError::new(file, format!("{} listeners", scenario.listeners.len()), expected));
     }
-    let config = scenario.machine.config;
-    if !config.hotplug && !config.kobject_uevent {
-        let error = uevent::ConfigError::DoesNotLink.to_string();
-        return Err(InputError::new(file, "a kernel with both options off", format!("hotplug or kobject_uevent on: {error}")));
-    }
-    Ok(Some(scenario))
+}
+
+/// What a scenario may be called, for messages.
+fn built_in_names() -> String {
+    let names: Vec<_> = BUILT_IN.iter().map(|(name, _)| *name).collect();
+    format!("a built-in scenario ({})", names.join(", "))
 }
 
 impl Spec {
@@ -169,10 +163,19 @@ impl Spec {
         };
         let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, last_pid, boot, config } =
             &scenario.machine;
-        let core = uevent::Config { hotplug: config.hotplug, kobject_uevent: config.kobject_uevent, ..uevent::Config::default() };
+        let core = uevent::Config {
+            hotplug: config.hotplug,
+            kobject_uevent: config.kobject_uevent,
+            ..uevent::Config::default()
+        };
         Setup {
             machine: sim::Config { cpus: *cpus, preempt: *preempt, smp_cache_bytes: *smp_cache_bytes },
-            system: SystemConfig { core, mempages: (*mempages).into(), hook: hook(&scenario.design.hook), ..SystemConfig::default() },
+            system: SystemConfig {
+                core,
+                mempages: (*mempages).into(),
+                hook: hook(&scenario.design.hook),
+                ..SystemConfig::default()
+            },
             boot: *boot,
             pid_max: *pid_max,
             last_pid: *last_pid,
@@ -282,6 +285,8 @@ impl fmt::Display for Spec {
 
 /// The file name that errors in a replay line carry.
 const LINE: &str = "<replay line>";
+/// What a replay line may say.
+const KEYS: [&str; 9] = ["hook", "sched", "seed", "fault", "cpus", "preempt", "listeners", "rcvbuf", "pace"];
 
 impl FromStr for Spec {
     type Err = InputError;
@@ -290,7 +295,8 @@ impl FromStr for Spec {
     /// [`InputError`] with the column of the first word that is wrong.
     fn from_str(line: &str) -> Result<Spec, InputError> {
         let words = words(line);
-        let wrong = |column: usize, found: String, expected: &str| InputError::new(LINE, found, expected).at(1, column as u64);
+        let wrong =
+            |column: usize, found: String, expected: &str| InputError::new(LINE, found, expected).at(1, column as u64);
         let at = |column, found, expected| Err(wrong(column, found, expected));
         match words.first() {
             Some((_, "v1")) => {}
@@ -298,17 +304,27 @@ impl FromStr for Spec {
             None => return at(1, "an empty line".into(), "v1, the version of replay lines"),
         }
         let Some((column, source)) = words.get(1) else {
-            return at(line.chars().count() + 1, "the end of the line".into(), "a scenario, file=PATH or workload=PATH");
+            return at(
+                line.chars().count() + 1,
+                "the end of the line".into(),
+                "a scenario, file=PATH or workload=PATH",
+            );
         };
         let mut spec = Spec::new(match source.split_once('=') {
             Some(("file", path)) => Source::File(unescape(path)),
             Some(("workload", path)) => Source::Workload(unescape(path)),
-            Some(_) => return at(*column, quoted(source), "a scenario, file=PATH or workload=PATH"),
-            None => Source::BuiltIn((*source).to_owned()),
+            None if BUILT_IN.iter().any(|(name, _)| name == source) => Source::BuiltIn((*source).to_owned()),
+            _ => {
+                let expected = format!("{}, file=PATH or workload=PATH", built_in_names());
+                return at(*column, quoted(source), &expected);
+            }
         });
         let mut seen = Vec::new();
         for (column, word) in &words[2..] {
             let Some((key, value)) = word.split_once('=') else { return at(*column, quoted(word), "KEY=VALUE") };
+            if !KEYS.contains(&key) {
+                return at(*column, quoted(key), &format!("one of {}", KEYS.join(", ")));
+            }
             if seen.contains(&key) {
                 return at(*column, quoted(key), "each key once");
             }
@@ -337,26 +353,33 @@ impl Spec {
         let workload = matches!(self.source, Source::Workload(_));
         match key {
             "hook" => {
-                let hook = Hook::from_name(value).ok_or_else(|| (quoted(value), format!("a hook: {}", hooks().join(", "))))?;
+                let hook =
+                    Hook::from_name(value).ok_or_else(|| (quoted(value), format!("a hook: {}", hooks().join(", "))))?;
                 self.hook = Some(hook);
             }
-            "sched" | "seed" if self.order != Order::Calm => return Err((quoted(value), "sched or seed, not both".into())),
+            "sched" | "seed" if self.order != Order::Calm => {
+                return Err((quoted(value), "sched or seed, not both".into()));
+            }
             "sched" => {
-                let schedule = value.parse().map_err(|e: sim::choice::ScheduleError| (quoted(&e.found), "a lane's name and a count, like p4".to_owned()))?;
+                let schedule = value.parse().map_err(|e: sim::choice::ScheduleError| {
+                    (quoted(&e.found), "a lane's name and a count, like p4".to_owned())
+                })?;
                 self.order = Order::Schedule(schedule);
             }
             "seed" => self.order = Order::Seed(parse_in(value, 0, u64::MAX)?),
             "fault" if value == "none" => {}
             "fault" => self.faults = value.split(',').map(parse_fault).collect::<Result<_, _>>()?,
             "cpus" if workload => self.bench.cpus = parse_in(value, 1, 64)?,
-            "preempt" if workload => self.bench.preempt = value.parse().map_err(|_| (quoted(value), "true or false".to_owned()))?,
+            "preempt" if workload => {
+                self.bench.preempt = value.parse().map_err(|_| (quoted(value), "true or false".to_owned()))?
+            }
             "listeners" if workload => self.bench.listeners = parse_in(value, 0, 64)?,
             "rcvbuf" if workload => self.bench.rcvbuf = parse_in(value, 0, i32::MAX.cast_unsigned())?,
             "pace" if workload => self.bench.pace = parse_pace(value)?,
             "cpus" | "preempt" | "listeners" | "rcvbuf" | "pace" => {
                 return Err((quoted(value), format!("no {key}= here: a scenario has its own")));
             }
-            _ => return Err((quoted(key), "hook, sched, seed, fault, cpus, preempt, listeners, rcvbuf or pace".into())),
+            _ => unreachable!("the line was checked for unknown keys"),
         }
         Ok(())
     }

@@ -53,7 +53,8 @@ pub fn tour() -> Result<Tour, InputError> {
             lines.push(report.replay);
         }
     }
-    let switches = |line: &String| line.split(' ').find(|word| word.starts_with("sched=")).map_or(0, |s| s.matches('.').count());
+    let switches =
+        |line: &String| line.split(' ').find(|word| word.starts_with("sched=")).map_or(0, |s| s.matches('.').count());
     lines.sort_by_key(|line| (switches(line), line.len()));
     let hits = lines.len();
     let spec = lines.first().map_or_else(|| Ok(autoreap(Order::Calm)), |line| line.parse())?;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Known, Machine, ScenarioFile};
+use super::{Action, Boot, Known, Machine, ScenarioFile};
 use crate::input::quoted;
 
 /// `[[tasks]]` of a file. Bounds the depth of the search for recursion.
@@ -18,6 +18,7 @@ impl ScenarioFile {
             let expected = format!("less than pid_max, which is {pid_max}");
             return Err(Wrong::new("machine.last_pid", last_pid.to_string(), expected));
         }
+        self.check_kernel()?;
         one_of("design.hook", &self.design.hook, known.hooks)?;
         for (i, fault) in self.faults.iter().enumerate() {
             fault.site.iter().try_for_each(|site| one_of(&format!("faults.{i}.site"), site, known.sites))?;
@@ -29,6 +30,20 @@ impl ScenarioFile {
         self.check_names()?;
         self.check_actions()?;
         self.check_forks()
+    }
+
+    /// Refuses kernels that cannot be built, and listeners on one that has no socket for them yet.
+    fn check_kernel(&self) -> Result<(), Wrong> {
+        let config = self.machine.config;
+        if !config.hotplug && !config.kobject_uevent {
+            let expected = "one of them on: without both, the patched kernel does not link, kobject_fork() is missing";
+            return Err(Wrong::new("machine.config", "hotplug and kobject_uevent both off", expected));
+        }
+        if self.machine.boot == Boot::Early && !self.listeners.is_empty() {
+            let expected = "none: with boot = \"early\" there is no netlink socket yet";
+            return Err(Wrong::new("listeners.0", "a listener", expected));
+        }
+        Ok(())
     }
 
     /// Listeners and tasks share the names of lanes.

@@ -42,8 +42,18 @@ pub(super) fn cache_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u
 }
 
 /// The name of a lane: letters only, as a number behind it counts steps in a replay line.
+///
+/// A lane's name has room for 15; the last four tell the lanes of one program apart: `c`, `cB`, up to `cCRXP`.
 pub(super) fn lane_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
-    spelled(deserializer, "a name of lower-case letters", |c| c.is_ascii_lowercase())
+    const LONGEST: usize = 11;
+    let name = spelled(deserializer, "a name of lower-case letters", |c| c.is_ascii_lowercase())?;
+    if name.len() > LONGEST {
+        return Err(de::Error::invalid_value(Unexpected::Str(&name), &"a name of at most 11 letters"));
+    }
+    if name == "init" {
+        return Err(de::Error::invalid_value(Unexpected::Str(&name), &"another name: init is the first process"));
+    }
+    Ok(name)
 }
 
 pub(super) fn scenario_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -42,11 +42,14 @@ fn run(input: Input) -> Value {
             "kset_null": k.kset.is_none(),
         })
     });
-    harness::extend(&mut outcome, json!({
-        "max_threads": sys.max_threads.get(),
-        "rlim_nproc_cur": limit.cur,
-        "rlim_nproc_max": limit.max,
-        "k_name": bytes_json(sys.core.name(kobj).as_deref()),
-    }));
+    harness::extend(
+        &mut outcome,
+        json!({
+            "max_threads": sys.max_threads.get(),
+            "rlim_nproc_cur": limit.cur,
+            "rlim_nproc_max": limit.max,
+            "k_name": bytes_json(sys.core.name(kobj).as_deref()),
+        }),
+    );
     outcome
 }

@@ -33,3 +33,8 @@ pub mod sysfs;
 
 #[cfg(feature = "model")]
 pub use self::core::{Config, ConfigError, Core};
+
+// The README's example is compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -34,7 +34,10 @@ pub fn calls(calls_full: &[Value]) -> Vec<Value> {
 /// `{called, parent, child}` of the last event.
 pub fn kobject_fork(calls_full: &[Value]) -> Value {
     let last = calls_full.iter().rev().find(|call| call["fn"] == "kobject_fork" && call.get("parent").is_some());
-    last.map_or(json!({"called": false}), |call| json!({"called": true, "parent": call["parent"], "child": call["child"]}))
+    last.map_or(
+        json!({"called": false}),
+        |call| json!({"called": true, "parent": call["parent"], "child": call["child"]}),
+    )
 }
 
 /// What happens outside of events, until a child is gone or `unhash_process()`, which was a stub, is called.

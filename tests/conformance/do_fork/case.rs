@@ -150,8 +150,7 @@ impl Case {
 
     fn do_fork(&self, fork: &Fork, cast: &Cast, seen: &Rc<Seen>, clone_flags: u32) -> i64 {
         let Cast { current, real_parent, .. } = *cast;
-        let child =
-            stubs::child(seen, current, fork.current.child_forks_first, fork.current.child_exits_before_event);
+        let child = stubs::child(seen, current, fork.current.child_forks_first, fork.current.child_exits_before_event);
         if clone_flags & flags::VFORK != 0 {
             self.sys.m.spawn("v", stubs::end_wait(self.sys.clone(), seen.clone(), current, real_parent));
         }
@@ -274,7 +273,8 @@ fn short(mut received: Value) -> Value {
 /// The outcome of `fork_idle()`: each key that was recorded counts, and the helpers may name their CPU.
 fn as_recorded_idle(outcome: Value, cpu: Option<i64>) -> Value {
     let Value::Object(outcome) = outcome else { panic!("an object") };
-    let mut outcome: Value = outcome.into_iter().map(|(key, value)| (format!("?{}", key.trim_start_matches('?')), value)).collect();
+    let mut outcome: Value =
+        outcome.into_iter().map(|(key, value)| (format!("?{}", key.trim_start_matches('?')), value)).collect();
     for calls in ["?calls", "?calls_full"] {
         for call in outcome[calls].as_array_mut().expect("a list") {
             if call["fn"] == "init_idle" {
@@ -288,11 +288,9 @@ fn as_recorded_idle(outcome: Value, cpu: Option<i64>) -> Value {
 /// Puts the caller, its parent, leader and tracer on the stage.
 fn cast(sys: &Rc<System>, c: &Current) -> Cast {
     let (count, group_info_usage, _) = START;
-    let user =
-        sys.new_user(User { count, processes: c.user_processes, group_info_usage, is_root: c.user_is_root });
-    let place = |pid, parent, leader| {
-        place_task(sys, Placed { pid, parent, leader, user, pgrp: PGRP, session: SESSION })
-    };
+    let user = sys.new_user(User { count, processes: c.user_processes, group_info_usage, is_root: c.user_is_root });
+    let place =
+        |pid, parent, leader| place_task(sys, Placed { pid, parent, leader, user, pgrp: PGRP, session: SESSION });
     // The idle task is its own parent.
     let parent = (c.real_parent != c.pid).then(|| place(c.real_parent, None, None));
     let leader = (c.tgid != c.pid).then(|| place(c.tgid, parent, None));

@@ -167,7 +167,8 @@ pub fn pids_in_use(sentence: &str) -> BTreeSet<i32> {
             "except" | "but" => excepting = true,
             "free" => free = true,
             "page" => drop(words.next()), // Pids above page 0 have no place in a sentence.
-            "only" | "pid" | "pids" | "and" | "is" | "are" | "in" | "use" | "used" | "exists" | "below" | "pid_max" => {}
+            "only" | "pid" | "pids" | "and" | "is" | "are" | "in" | "use" | "used" | "exists" | "below" | "pid_max" => {
+            }
             pids => into.extend(range(pids).unwrap_or_else(|| panic!("pid_bitmap: {sentence:?} says {pids:?}"))),
         }
     }
@@ -186,7 +187,10 @@ fn a_sentence_about_the_bitmap_is_understood_or_refused() {
     let some = |pids: &[i32]| pids.iter().copied().collect::<BTreeSet<_>>();
     assert_eq!(pids_in_use("only pid 0 in use"), some(&[0]));
     assert_eq!(pids_in_use("only pid 300 exists below pid_max and is in use"), some(&[300]));
-    assert_eq!(pids_in_use("1, 2 and 300..302 in use (page 0)".replace(['(', ')'], "").as_str()), some(&[1, 2, 300, 301, 302]));
+    assert_eq!(
+        pids_in_use("1, 2 and 300..302 in use (page 0)".replace(['(', ')'], "").as_str()),
+        some(&[1, 2, 300, 301, 302])
+    );
     assert_eq!(pids_in_use("0..32767 in use except 7").len(), 32767);
     assert_eq!(pids_in_use("only pid 300 free").len(), 32767);
     assert!(std::panic::catch_unwind(|| pids_in_use("odd pids in use")).is_err());

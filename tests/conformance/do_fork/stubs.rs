@@ -117,6 +117,9 @@ fn fields(sys: &System, current: TaskRef, child: TaskRef) -> Value {
             "has_mm": t.mm.is_some(),
         })
     });
-    extend(&mut json, json!({"real_parent": pid(real_parent), "parent": pid(parent), "group_leader": pid(group_leader)}));
+    extend(
+        &mut json,
+        json!({"real_parent": pid(real_parent), "parent": pid(parent), "group_leader": pid(group_leader)}),
+    );
     json
 }
