@@ -97,8 +97,8 @@ fn every_key_can_be_given() {
         mempages = 0
         pid_max = 301
         last_pid = 300
-        boot = "early"
-        config = { hotplug = false, kobject_uevent = false }
+        boot = "done"
+        config = { hotplug = false, kobject_uevent = true }
         [design]
         hook = "end-saved-pid"
         [[faults]]
@@ -133,8 +133,8 @@ fn every_key_can_be_given() {
         mempages: 0,
         pid_max: 301,
         last_pid: 300,
-        boot: Boot::Early,
-        config: Config { hotplug: false, kobject_uevent: false },
+        boot: Boot::Done,
+        config: Config { hotplug: false, kobject_uevent: true },
     };
     assert_eq!(all.machine, machine);
     assert_eq!(all.design.hook, "end-saved-pid");

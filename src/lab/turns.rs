@@ -3,10 +3,12 @@
 //! Every task is a lane of its own. An act begins when the one before it has begun: on one CPU they follow each other,
 //! on several they overlap as the chooser will. The recording says nothing of `wait4()`: here the parent waits for each
 //! child as soon as the last thread of it has exited, and init for those whose parent is gone.
-//! Pids are those of the recording: `last_pid` is set before each fork, as checkpoint/restore tools do.
+//! Pids are those of the recording: `last_pid` is set before each fork, as checkpoint/restore tools do. A pid that is
+//! still taken (on several CPUs its last owner may not have been reaped yet) makes the kernel give the next free one.
+//! What a task would have done whose fork failed is skipped. [`Followed`] counts both.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use fork_model::TaskRef;
@@ -14,11 +16,14 @@ use fork_model::exec::do_execve;
 use fork_model::exit::{WaitFor, do_exit, wait4};
 use fork_model::fork::{do_fork, flags};
 use fork_model::sched::Work;
+use serde::Serialize;
 use sim::lock::WaitQueue;
 
 use crate::lab::world::{Done, World};
 use crate::workload::{What, Workload};
 
+/// The first process.
+const INIT: i32 = 1;
 /// Flags of a thread as the C library makes it.
 const THREAD: u32 = flags::VM | flags::FS | flags::FILES | flags::SIGHAND | flags::THREAD;
 
@@ -43,10 +48,27 @@ pub struct Turns {
     acts: Vec<Act>,
     /// The act that begins next.
     next: Cell<usize>,
+    /// Tasks of the recording whose fork failed.
+    absent: RefCell<BTreeSet<i32>>,
+    skipped: Cell<u64>,
+    renumbered: Cell<u64>,
     /// Where each task waits for its turn.
     waiting: RefCell<BTreeMap<i32, Rc<WaitQueue>>>,
     /// Told how many acts have begun.
     progress: RefCell<Box<dyn FnMut(usize)>>,
+}
+
+/// How closely a run followed its recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Followed {
+    /// Acts: forks, execs, exits, and the waits that were added.
+    pub acts: u64,
+    /// Acts of tasks that were never made, because a fork failed.
+    pub skipped: u64,
+    /// Acts that never had their turn: 0, unless a task died of a bug.
+    pub left: u64,
+    /// Forks that got another pid than in the recording, as that one was still taken.
+    pub renumbered: u64,
 }
 
 /// A recording as acts: who forks, and who waits for whom when.
@@ -110,6 +132,10 @@ impl Plan {
         }
         let parent = *parent;
         self.groups.remove(&tgid);
+        // Init waits for whatever child it has.
+        if parent == INIT {
+            return;
+        }
         if let Some(waiter) = self.groups.get(&parent).and_then(|(threads, _)| threads.first()) {
             self.acts.push(Act { actor: *waiter, does: Does::Wait { child: tgid } });
         }
@@ -124,21 +150,30 @@ impl Turns {
             world: world.clone(),
             acts: plan.acts,
             next: Cell::new(0),
+            absent: RefCell::default(),
+            skipped: Cell::new(0),
+            renumbered: Cell::new(0),
             waiting: RefCell::default(),
             progress: RefCell::new(Box::new(progress)),
         })
     }
 
-    /// How many acts have begun: all of them, unless a task died or a fork failed.
+    /// How closely the run followed the recording so far.
     #[must_use]
-    pub fn begun(&self) -> usize {
-        self.next.get()
+    pub fn followed(&self) -> Followed {
+        Followed {
+            acts: self.acts.len() as u64,
+            skipped: self.skipped.get(),
+            left: (self.acts.len() - self.next.get()) as u64,
+            renumbered: self.renumbered.get(),
+        }
     }
 
     /// Sets the tasks free that were alive before the recording.
     pub fn start(self: &Rc<Turns>) {
         for me in &self.world.roots {
             let pid = self.world.sys.task(*me, |t| t.pid);
+            // The lane of init itself, which reaps, is called init.
             self.world.sys.m.spawn(pid.to_string().as_str(), live(self.clone(), pid, *me));
         }
     }
@@ -155,12 +190,46 @@ impl Turns {
         }
         let act = self.acts.get(self.next.get())?;
         self.next.set(self.next.get() + 1);
+        self.hand_on(pid);
+        Some(act.does)
+    }
+
+    /// Skips acts of tasks that are not there, and wakes whoever is next.
+    fn hand_on(&self, me: i32) {
+        let mut absent = self.absent.borrow_mut();
+        while let Some(act) = self.acts.get(self.next.get()) {
+            match act.does {
+                // A child of nobody is not there, either.
+                Does::Fork { child, .. } if absent.contains(&act.actor) => _ = absent.insert(child),
+                Does::Wait { child } if absent.contains(&child) => {}
+                _ if absent.contains(&act.actor) => {}
+                _ => break,
+            }
+            self.skipped.set(self.skipped.get() + 1);
+            self.next.set(self.next.get() + 1);
+        }
         (self.progress.borrow_mut())(self.next.get());
         match self.acts.get(self.next.get()) {
-            Some(next) if next.actor != pid => self.queue(next.actor).wake_up(&self.world.sys.m),
-            _ => {}
+            Some(next) if next.actor != me => self.queue(next.actor).wake_up(&self.world.sys.m),
+            Some(_) => {}
+            // It is over: nobody waits for a turn any more.
+            None => self.waiting.borrow().values().for_each(|queue| queue.wake_up(&self.world.sys.m)),
         }
-        Some(act.does)
+    }
+
+    /// The fork of this task came to this.
+    fn forked(&self, me: i32, child: i32, result: Result<i32, sim::Errno>) {
+        match result {
+            Ok(pid) => {
+                self.renumbered.set(self.renumbered.get() + u64::from(pid != child));
+                self.absent.borrow_mut().remove(&child);
+            }
+            Err(errno) => {
+                self.world.done.fork_failed(errno);
+                self.absent.borrow_mut().insert(child);
+                self.hand_on(me);
+            }
+        }
     }
 }
 
@@ -177,9 +246,8 @@ async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
                     future
                 });
                 sys.pids.last_pid.set(child - 1);
-                if let Err(errno) = do_fork(sys, me, flags, Some(work)).await {
-                    world.done.fork_failed(errno);
-                }
+                let result = do_fork(sys, me, flags, Some(work)).await;
+                turns.forked(pid, child, result);
                 world.tick();
             }
             Does::Exec => {
