@@ -62,7 +62,7 @@ pub struct System {
     pub(crate) traced: RefCell<Vec<TaskRef>>,
     /// Work of tasks that were born stopped.
     pub(crate) newborn: RefCell<Vec<(TaskRef, Work)>>,
-    /// Helpers that fail when they are called next, by name; see [`System::helper`].
+    /// Helpers of `copy_process()` that fail whenever they are called, by name, and with what.
     pub helper_failures: RefCell<Vec<(String, Errno)>>,
     /// `fork_kobj`, once [`fork_init`](crate::fork::fork_init) has run.
     pub fork_kobj: Cell<Option<KobjId>>,

@@ -53,6 +53,7 @@ fn write(r: &Report, out: &mut String) -> fmt::Result {
     listeners(&r.listeners, out)?;
     costs(r, out)?;
     writeln!(out, " run       {} steps, hook {}, ended {}", n(r.steps), r.hook, r.ended)?;
+    followed(r, out)?;
     violations(r, out)?;
     writeln!(out, " trace     sha256 {}", r.trace_hash)?;
     writeln!(out, " replay    forklab replay '{}'", r.replay)
@@ -116,6 +117,22 @@ fn costs(r: &Report, out: &mut String) -> fmt::Result {
             n(c.bytes),
             c.steps
         )?;
+    }
+    Ok(())
+}
+
+/// Silent about a recording that was followed to the letter.
+fn followed(r: &Report, out: &mut String) -> fmt::Result {
+    let Some(f) = r.followed else { return Ok(()) };
+    let why = [
+        (f.skipped, "skipped, as the fork of their task failed"),
+        (f.left, "never had their turn"),
+        (f.renumbered, "were forks whose pid was still taken: another one was given"),
+    ];
+    let why: Vec<_> = why.iter().filter(|(count, _)| *count > 0).collect();
+    for (i, (count, why)) in why.iter().enumerate() {
+        let head = if i == 0 { " recording" } else { "" };
+        writeln!(out, "{head:<11}{} of {} acts {why}", n(*count), n(f.acts))?;
     }
     Ok(())
 }

@@ -128,7 +128,7 @@ fn setup(hook: Hook, listeners: usize) -> Setup {
 }
 
 fn row(hook: Hook, site: Site, call: u64, times: Times, listeners: usize) -> Row {
-    let world = Rc::new(World::new(&setup(hook, listeners)));
+    let world = Rc::new(World::new(&setup(hook, listeners)).expect("no task is there at boot"));
     // The next pid is the first of a page of the bitmap that does not exist yet, so that this page can fail, too.
     world.sys.pids.last_pid.set(BITS_PER_PAGE - 1);
     world.sys.m.mem.faults(|faults| faults.add(FaultRule { site: Some(site.0.to_owned()), nth: call, times }));

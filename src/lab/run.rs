@@ -13,7 +13,7 @@ use crate::input::InputError;
 use crate::lab::cost::{self, Cost};
 use crate::lab::program::Play;
 use crate::lab::spec::{Order, Source, Spec, scenario};
-use crate::lab::turns::{Plan, Turns};
+use crate::lab::turns::{Followed, Plan, Turns};
 use crate::lab::world::{Listener, Setup, World};
 use crate::scenario_file::{self, ScenarioFile};
 use crate::workload::Workload;
@@ -47,6 +47,9 @@ pub struct Report {
     pub failed_allocations: Vec<(&'static str, u64)>,
     /// Rules that were broken, in order.
     pub violations: Vec<Violation>,
+    /// How closely it followed its recording, if it had one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub followed: Option<Followed>,
     /// Steps of the run.
     pub steps: u64,
     /// `quiet`, or `deadlock`.
@@ -221,10 +224,18 @@ fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
 /// Runs what was loaded, and reports.
 ///
 /// # Errors
-/// [`InputError`] if a schedule was given that cannot be followed.
+/// [`InputError`] if a schedule was given that cannot be followed, or a machine too small for the tasks at boot.
 pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
-    let world = Rc::new(World::new(&loaded.setup));
+    let world = World::new(&loaded.setup).map_err(|no_room| {
+        let file = match &loaded.spec.source {
+            Source::BuiltIn(name) => format!("<{name}>"),
+            Source::File(path) | Source::Workload(path) => path.display().to_string(),
+        };
+        InputError::new(file, no_room.to_string(), "a machine with room for them: see pid_max, last_pid and mempages")
+    })?;
+    let world = Rc::new(world);
     let Watch { progress, sinks } = watch;
+    let mut followed: Option<Rc<Turns>> = None;
     let start: Box<dyn FnOnce()> = match (&loaded.scenario, &loaded.plan) {
         (Some(scenario), _) => {
             let play = Play::new(&world, scenario.clone());
@@ -234,6 +245,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
             let mut progress = progress.unwrap_or_else(|| Box::new(|_, _| ()));
             let acts = plan.acts();
             let turns = Turns::new(&world, plan.clone(), move |begun| progress(begun, acts));
+            followed = Some(turns.clone());
             Box::new(move || turns.start())
         }
         (None, None) => unreachable!("a source is a scenario or a recording"),
@@ -266,7 +278,8 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         (Some(_), Order::Seed(_)) => Spec { order: Order::Schedule(schedule), ..spec },
         _ => spec,
     };
-    Ok(report(&world, &spec, &loaded.setup, (ended, steps, failed, forks_before)))
+    let followed = followed.map(|turns| turns.followed());
+    Ok(report(&world, &spec, &loaded.setup, (ended, steps, failed, forks_before, followed)))
 }
 
 /// `after step 1: found lane c next, expected one that can run: p`, which a chooser says, as a mistake of the user.
@@ -276,9 +289,10 @@ fn cannot_follow(objection: &str) -> InputError {
     InputError::new("<schedule>", format!("{found} {when}").trim(), expected)
 }
 
-type Measured = (Ended, u64, Vec<(&'static str, u64)>, u64);
+type Measured = (Ended, u64, Vec<(&'static str, u64)>, u64, Option<Followed>);
 
-fn report(world: &World, spec: &Spec, setup: &Setup, (ended, steps, failed, forks_before): Measured) -> Report {
+fn report(world: &World, spec: &Spec, setup: &Setup, measured: Measured) -> Report {
+    let (ended, steps, failed, forks_before, followed) = measured;
     let sys = &world.sys;
     let outcomes = *sys.core.fork_outcomes.borrow();
     let truth = sys.truth.borrow().clone().unwrap_or_default();
@@ -297,6 +311,7 @@ fn report(world: &World, spec: &Spec, setup: &Setup, (ended, steps, failed, fork
         cost: cost::table(setup),
         failed_allocations: failed,
         violations: sys.m.violations().clone(),
+        followed,
         steps,
         ended: if ended == Ended::Deadlock { "deadlock" } else { "quiet" },
         trace_hash: sys.m.trace.hash().expect("started before the run"),

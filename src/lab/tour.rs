@@ -8,7 +8,7 @@ use crate::lab::run::{Loaded, Report, Watch, run};
 use crate::lab::spec::{Order, Source, Spec};
 
 /// Seeds that are tried for a schedule that breaks.
-const SEEDS: u64 = 200;
+pub const SEEDS: u64 = 200;
 
 /// One run with its trace.
 pub struct Seen {
@@ -76,27 +76,26 @@ pub fn text(tour: &Tour, draw: impl Fn(&[Event]) -> String) -> String {
     let message = messages.first().map_or("(nothing)", |message| message.as_str());
     let cost = &tour.plain.report.cost;
     let silent = cost.first().map_or_else(String::new, |cost| {
-        format!("{} allocations and {} bytes for each fork", cost.allocations, cost.bytes)
+        format!("{} allocations and {} bytes for each fork, and -ESRCH", cost.allocations, cost.bytes)
     });
-    let found = tour.found.report.violations.iter().find(|violation| violation.rule == Rule::UseAfterFree);
-    let what = found.map_or_else(|| "nothing broke".to_owned(), |violation| violation.to_string().replace('\n', "\n "));
     format!(
         "\
- forklab: a process forks, and user space is told. Linux 2.6.11 with the KOBJ_FORK patch of
- 11 February 2005: do_fork() ends with kobject_fork(.., current->pid, p->pid).
+ forklab: a process forks, and user space is told. Linux 2.6.11 with the KOBJ_FORK
+ patch of 11 February 2005: do_fork() ends with kobject_fork(.., p->pid).
 
  A listener hears   {message}
- Nobody listens     {silent}, and -ESRCH
+ Nobody listens     {silent}
 
- What breaks: the parent ignores SIGCHLD, so its child frees itself when it exits, perhaps before
- the parent reads p->pid. {hits} of {SEEDS} random schedules on two CPUs found it:
+ What breaks: the parent ignores SIGCHLD, so its child frees itself when it exits,
+ perhaps before the parent reads p->pid. Then the listener hears of a child
+ {poison}, which is 0x6b6b6b6b: the poison of freed memory. {hits} of {SEEDS}
+ random schedules on two CPUs found it:
 
-{picture}
- {what}
- replay  forklab replay '{replay}'
+{picture} replay  forklab replay '{replay}'
 
  Next: forklab run overrun · forklab faults · forklab layout · forklab run --help
 ",
+        poison = i32::from_ne_bytes([0x6b; 4]),
         hits = tour.hits,
         picture = draw(&around_the_fork(&tour.found.events)),
         replay = tour.found.report.replay,

@@ -211,19 +211,14 @@ impl Turns {
         (self.progress.borrow_mut())(self.next.get());
         match self.acts.get(self.next.get()) {
             Some(next) if next.actor != me => self.queue(next.actor).wake_up(&self.world.sys.m),
-            Some(_) => {}
-            // It is over: nobody waits for a turn any more.
-            None => self.waiting.borrow().values().for_each(|queue| queue.wake_up(&self.world.sys.m)),
+            _ => {}
         }
     }
 
     /// The fork of this task came to this.
     fn forked(&self, me: i32, child: i32, result: Result<i32, sim::Errno>) {
         match result {
-            Ok(pid) => {
-                self.renumbered.set(self.renumbered.get() + u64::from(pid != child));
-                self.absent.borrow_mut().remove(&child);
-            }
+            Ok(pid) => self.renumbered.set(self.renumbered.get() + u64::from(pid != child)),
             Err(errno) => {
                 self.world.done.fork_failed(errno);
                 self.absent.borrow_mut().insert(child);
@@ -246,6 +241,8 @@ async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
                     future
                 });
                 sys.pids.last_pid.set(child - 1);
+                // An earlier task of this pid may have failed to be made; this one acts from now on.
+                turns.absent.borrow_mut().remove(&child);
                 let result = do_fork(sys, me, flags, Some(work)).await;
                 turns.forked(pid, child, result);
                 world.tick();

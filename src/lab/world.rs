@@ -125,13 +125,27 @@ pub struct Setup {
     pub listeners: Vec<scenario_file::Listener>,
 }
 
+/// A machine that is too small for the tasks with which the run begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("fork {n} of the {of} tasks at boot returns {errno}", n = .made + 1)]
+pub struct NoRoom {
+    /// How many tasks were made.
+    pub made: usize,
+    /// How many there are.
+    pub of: usize,
+    /// What the next fork returned.
+    pub errno: sim::Errno,
+}
+
 impl World {
     /// Boots a kernel and binds its listeners, all of it calmly and outside of the run proper.
     ///
+    /// # Errors
+    /// [`NoRoom`] if there are more tasks than pids or memory for them.
+    ///
     /// # Panics
-    /// If the configuration cannot be built; [`spec`](crate::lab::spec) refuses such a machine before.
-    #[must_use]
-    pub fn new(setup: &Setup) -> World {
+    /// If the configuration cannot be built; a [`ScenarioFile`](scenario_file::ScenarioFile) refuses such a kernel.
+    pub fn new(setup: &Setup) -> Result<World, NoRoom> {
         let machine = Machine::new(setup.machine.clone(), Calm);
         let sys = System::new(machine, setup.system.clone()).expect("the specification was checked");
         let init = alone(&sys, {
@@ -142,10 +156,11 @@ impl World {
             }
         });
         sys.pids.pid_max.set(setup.pid_max);
-        let roots = make_roots(&sys, init, setup);
+        let roots = make_roots(&sys, init, setup)?;
         // Only now: what was forked before is nobody's news.
         let listeners = setup.listeners.iter().enumerate().map(|(i, spec)| open(&sys, i, spec)).collect();
-        World { init, roots, listeners, done: Done::default(), before: sys.live(), paced: WaitQueue::default(), sys }
+        let (done, before, paced) = (Done::default(), sys.live(), WaitQueue::default());
+        Ok(World { init, roots, listeners, done, before, paced, sys })
     }
 
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.
@@ -191,20 +206,25 @@ pub(crate) fn alone<R: 'static>(sys: &System, work: impl Future<Output = R> + 's
     result.take().expect("set-up neither waits nor dies")
 }
 
-fn make_roots(sys: &Rc<System>, init: TaskRef, setup: &Setup) -> Vec<TaskRef> {
+fn make_roots(sys: &Rc<System>, init: TaskRef, setup: &Setup) -> Result<Vec<TaskRef>, NoRoom> {
     sys.pids.last_pid.set(setup.last_pid);
     let (s, pids) = (sys.clone(), setup.roots.clone());
     alone(sys, async move {
         let mut roots = Vec::new();
-        for pid in pids {
+        for &pid in &pids {
             if let Some(pid) = pid {
+                // A recording may speak of init and of the kernel's own threads, which are there since the boot.
+                if let Some(task) = s.find_task_by_pid(pid) {
+                    roots.push(task);
+                    continue;
+                }
                 s.pids.last_pid.set(pid - 1);
             }
             let made = do_fork(&s, init, flags::SIGCHLD, None).await;
-            let pid = made.expect("nothing fails before a fault is asked for, and a scenario has room for its tasks");
+            let pid = made.map_err(|errno| NoRoom { made: roots.len(), of: pids.len(), errno })?;
             roots.push(s.find_task_by_pid(pid).expect("it sleeps"));
         }
-        roots
+        Ok(roots)
     })
 }
 

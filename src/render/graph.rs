@@ -93,7 +93,8 @@ impl Graph {
                 self.line(event, &format!("{}(); /* {site}, {size}, {gfp}{null} */", words::allocator(*kind)));
             }
             What::Free { seq, site, .. } => {
-                let func = self.allocators.get(seq).map_or("kfree", |kind| words::deallocator(*kind));
+                let kind = self.allocators.get(seq).copied().unwrap_or_else(|| words::allocator_of(*site));
+                let func = words::deallocator(kind);
                 self.line(event, &format!("{func}(); /* {} */", site.unwrap_or("NULL")));
             }
             What::End => self.close(event.lane),

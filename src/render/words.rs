@@ -130,6 +130,15 @@ pub(super) fn deallocator(kind: Kind) -> &'static str {
     }
 }
 
+/// The allocator of a site, for what was allocated before anybody looked.
+pub(super) fn allocator_of(site: Option<&str>) -> Kind {
+    match site {
+        Some("alloc_task_struct" | "alloc_skb.head" | "skb_clone.head") => Kind::CacheAlloc,
+        Some("alloc_thread_info" | "alloc_pidmap.page") => Kind::PageAlloc,
+        _ => Kind::Kmalloc,
+    }
+}
+
 /// Where a lane waits, without the path of the C file: `netlink_recvmsg()`, `tasklist_lock`.
 pub(super) fn place(on: &str) -> &str {
     on.rsplit_once(':').map_or(on, |(_, place)| place)

@@ -103,7 +103,11 @@ impl Page<'_> {
             };
             needs[column] = needs[column].max(need);
         }
-        let widths = share(&needs, (self.width - LEFT).saturating_sub(GAP * columns.saturating_sub(1)));
+        let total = (self.width - LEFT).saturating_sub(GAP * columns.saturating_sub(1));
+        // The others may run on to the right; the last one has nothing there, so it is served first.
+        let last = needs.pop().map(|need| need.min(if needs.is_empty() { total } else { total / 2 }));
+        let mut widths = share(&needs, total - last.unwrap_or(0));
+        widths.extend(last);
         let mut start = LEFT;
         let span = |width| {
             let span = Span { start, width };

@@ -202,7 +202,8 @@ impl Teller {
     }
 
     fn free(&mut self, event: &Event, seq: u64, site: Option<&str>, by: &str) {
-        let func = self.allocators.get(&seq).map_or("kfree", |kind| words::deallocator(*kind));
+        let kind = self.allocators.get(&seq).copied().unwrap_or_else(|| words::allocator_of(site));
+        let func = words::deallocator(kind);
         let lane = self.lane(event);
         let inside = self.open.get(&lane).and_then(|open| open.frames.last()).is_some_and(|(name, ..)| *name == by);
         let mut text = format!("{func}({})", site.unwrap_or("NULL"));
