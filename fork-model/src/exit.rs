@@ -39,14 +39,20 @@ impl System {
 
     /// Takes a task out of its parent's children. Models `REMOVE_LINKS()`; needs `tasklist_lock`.
     fn drop_child(&self, parent: TaskRef, child: TaskRef) {
-        let (prev, next) = self.task(child, |t| (t.children.prev.take(), t.children.next.take()));
-        match prev {
-            Some(prev) => self.task(prev, |t| t.children.next = next),
-            None => self.task(parent, |t| t.children.first = next),
-        }
-        match next {
-            Some(next) => self.task(next, |t| t.children.prev = prev),
-            None => self.task(parent, |t| t.children.last = prev),
+        match self.task(child, |t| (t.children.prev.take(), t.children.next.take())) {
+            (None, None) => self.task(parent, |t| (t.children.first, t.children.last) = (None, None)),
+            (Some(prev), None) => {
+                self.task(prev, |t| t.children.next = None);
+                self.task(parent, |t| t.children.last = Some(prev));
+            }
+            (None, Some(next)) => {
+                self.task(parent, |t| t.children.first = Some(next));
+                self.task(next, |t| t.children.prev = None);
+            }
+            (Some(prev), Some(next)) => {
+                self.task(prev, |t| t.children.next = Some(next));
+                self.task(next, |t| t.children.prev = Some(prev));
+            }
         }
     }
 
@@ -74,6 +80,7 @@ impl System {
     }
 
     /// Whether a task is the last of its group that has not been released.
+    #[inline]
     fn thread_group_empty(&self, tsk: TaskRef) -> bool {
         let signal = self.task(tsk, |t| t.signal);
         self.signal(signal, |s| s.count == 1)
@@ -111,17 +118,20 @@ pub(crate) async fn unhash_process(sys: &System, p: TaskRef) {
 pub(crate) async fn release_task(sys: &System, p: TaskRef) {
     let mut next = Some(p);
     while let Some(p) = next.take() {
-        let (pid, user, leader, signal) = sys.task(p, |t| (t.pid, t.user, t.group_leader, t.signal));
-        sys.m.call("release_task", || vec![("pid", pid.into())], None);
+        let (user, leader, signal, sighand) = sys.task(p, |t| (t.user, t.group_leader, t.signal, t.sighand));
+        let pid = || sys.task(p, |t| t.pid);
+        sys.m.call("release_task", || vec![("pid", pid().into())], None);
         sys.user(user, |u| u.processes -= 1);
         let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
         if sys.task(p, |t| t.ptrace != 0) {
             __ptrace_unlink(sys, p);
         }
         __unhash_process(sys, p).await;
-        sys.signal(signal, |s| s.others.retain(|other| *other != p));
-        put_signal(sys, p);
-        put_sighand(sys, p);
+        if leader != p {
+            sys.signal(signal, |s| s.others.retain(|other| *other != p));
+        }
+        put_signal(sys, signal);
+        put_sighand(sys, sighand);
         if leader != p {
             next = zap_leader(sys, leader);
         }
@@ -243,8 +253,8 @@ async fn exit_notify(sys: &System, tsk: TaskRef) {
 /// A plain child stays a zombie, whose structure its parent's `wait4()` releases. A thread, and a child whose parent
 /// ignores `SIGCHLD`, releases itself here: the structure is gone when the next task runs.
 pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
-    let pid = sys.task(tsk, |t| t.pid);
-    sys.m.enter("do_exit", || vec![("pid", pid.into()), ("code", code.into())]);
+    let pid = || sys.task(tsk, |t| t.pid);
+    sys.m.enter("do_exit", || vec![("pid", pid().into()), ("code", code.into())]);
     sys.m.point().await;
     let mm = sys.task(tsk, |t| {
         t.flags |= pf::EXITING;
@@ -293,7 +303,8 @@ enum Found {
 /// # Differences from Linux
 /// DIFFERENCE: children of any exit signal count, as with `__WALL`; no signal interrupts the wait.
 pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool) -> Result<(i32, i32), Errno> {
-    let wait = sys.signal(sys.task(current, |t| t.signal), |s| s.wait_chldexit.clone());
+    let signal = sys.task(current, |t| t.signal);
+    let wait = sys.signal(signal, |s| s.wait_chldexit.get_or_insert_default().clone());
     loop {
         let held = sys.tasklist_lock.take(&sys.m, Mode::READ).await;
         match look(sys, current, which) {

@@ -88,7 +88,7 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
             ..*t
         })
     };
-    let allocated = sys.tasks.alloc(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy()).await;
+    let allocated = sys.tasks.alloc_with(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
     let tsk = told(sys, "alloc_task_struct", allocated)?;
     let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
     match told(sys, "alloc_thread_info", allocated) {
@@ -169,6 +169,7 @@ fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
 }
 
 /// What the kernel sets in the copy before it copies anything else.
+#[inline]
 fn reset_fields(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) {
     sys.m.call("copy_flags", Vec::new, None);
     sys.task(p, |t| {
@@ -219,13 +220,17 @@ fn copy_all(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), 
 async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), Errno> {
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
     sys.m.call("set_task_cpu", Vec::new, None);
+    let (pending, caller_parent, caller_leader, signal) =
+        sys.task(current, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
     // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
-    if sys.task(current, |t| t.pending & sigmask(SIGKILL) != 0) {
+    if pending & sigmask(SIGKILL) != 0 {
         return Err(Errno::Intr);
     }
-    let (caller_parent, caller_leader, signal) = sys.task(current, |t| (t.real_parent, t.group_leader, t.signal));
     let parent = if clone_flags & (flags::PARENT | flags::THREAD) != 0 { caller_parent } else { current };
-    sys.task(p, |t| (t.real_parent, t.parent) = (parent, parent));
+    let traced = sys.task(p, |t| {
+        (t.real_parent, t.parent) = (parent, parent);
+        t.ptrace & pt::PTRACED != 0
+    });
     if clone_flags & flags::THREAD != 0 {
         let siglock = sys.siglock.take(&sys.m, Mode::SPIN).await;
         if sys.signal(signal, |s| s.group_exit) {
@@ -240,7 +245,7 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
         drop(siglock);
     }
     set_links(sys, p, parent);
-    if sys.task(p, |t| t.ptrace & pt::PTRACED != 0) {
+    if traced {
         let tracer = sys.task(current, |t| t.tracer.unwrap_or(t.parent));
         __ptrace_link(sys, p, tracer);
     }
@@ -261,9 +266,11 @@ fn set_sigpending(sys: &System, p: TaskRef) {
 
 /// Puts a task behind its parent's other children. Models `SET_LINKS()`.
 fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
-    let leads = sys.task(p, |t| t.pid == t.tgid);
-    let parent_pid = sys.task(parent, |t| t.pid);
-    sys.m.call("SET_LINKS", || vec![("on_task_list", leads.into()), ("parent_pid", parent_pid.into())], None);
+    let args = || {
+        let leads = sys.task(p, |t| t.pid == t.tgid);
+        vec![("on_task_list", leads.into()), ("parent_pid", sys.task(parent, |t| t.pid).into())]
+    };
+    sys.m.call("SET_LINKS", args, None);
     sys.adopt_child(parent, p);
 }
 

@@ -94,6 +94,14 @@ impl Pids {
         })
     }
 
+    /// One user of a number less; returns how many are left.
+    #[inline]
+    fn put(&self, nr: i32) -> u32 {
+        let users = &mut self.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
+        *users = users.saturating_sub(1);
+        *users
+    }
+
     /// Whether a pid is in use.
     #[must_use]
     pub fn is_used(&self, m: &Machine, pid: i32) -> bool {
@@ -192,6 +200,7 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
 }
 
 /// One more task uses this number. Models the counting of `attach_pid()`, of which the hash chains are left out.
+#[inline]
 pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) {
     m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
     let mut users = pids.users.borrow_mut();
@@ -203,13 +212,9 @@ pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) 
 }
 
 /// One task less uses this number; the last one gives it back. Models `detach_pid()`.
+#[inline]
 pub(crate) async fn detach_pid(m: &Machine, pids: &Pids, nr: i32) {
-    let left = {
-        let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
-        *users = users.saturating_sub(1);
-        *users
-    };
-    if left == 0 {
+    if pids.put(nr) == 0 {
         free_pidmap(m, pids, nr).await;
     }
 }

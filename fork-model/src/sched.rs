@@ -192,8 +192,8 @@ pub struct Signal {
     pub session: i32,
     /// `RLIMIT_NPROC`: processes of the user.
     pub rlimit_nproc: Rlimit,
-    /// Who waits for children of the group.
-    pub wait_chldexit: Rc<WaitQueue>,
+    /// Who waits for children of the group; `None` until somebody does, since most groups die childless.
+    pub wait_chldexit: Option<Rc<WaitQueue>>,
 }
 
 impl Signal {
@@ -208,7 +208,7 @@ impl Signal {
             pgrp,
             session,
             rlimit_nproc,
-            wait_chldexit: Rc::default(),
+            wait_chldexit: None,
         }
     }
 }
@@ -282,8 +282,8 @@ impl std::fmt::Debug for Work {
 ///
 /// Models `kernel/sched.c:wake_up_new_task()`.
 pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
-    let pid = sys.task(p, |t| t.pid);
-    sys.m.call("wake_up_new_task", || vec![("pid", pid.into()), ("flags", clone_flags.into())], None);
+    let pid = || sys.task(p, |t| t.pid);
+    sys.m.call("wake_up_new_task", || vec![("pid", pid().into()), ("flags", clone_flags.into())], None);
     start(sys, p, work);
     sys.m.point().await;
 }

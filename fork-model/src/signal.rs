@@ -27,16 +27,21 @@ pub const fn sigmask(signal: i32) -> u64 {
 /// A parent that ignores `SIGCHLD` gets neither the signal nor a zombie: the child's exit signal becomes -1, and it reaps
 /// itself. DIFFERENCE: only the pending bit of a signal is modelled, no handler runs.
 pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
-    let parent = sys.task(tsk, |t| t.tracer.unwrap_or(t.parent));
+    let (pid, parent) = sys.task(tsk, |t| (t.pid, t.tracer.unwrap_or(t.parent)));
     let (sighand, group) = sys.task(parent, |t| (t.sighand, t.signal));
-    if signal == SIGCHLD && sys.sighand(sighand, |s| s.ignores_sigchld) {
+    let ignored = signal == SIGCHLD && sys.sighand(sighand, |s| s.ignores_sigchld);
+    if ignored {
         sys.task(tsk, |t| t.exit_signal = -1);
-    } else if (1..=NSIG).contains(&signal) {
-        sys.signal(group, |s| s.shared_pending |= sigmask(signal));
     }
-    let (pid, wait) = (sys.task(tsk, |t| t.pid), sys.signal(group, |s| s.wait_chldexit.clone()));
     sys.m.call("do_notify_parent", || vec![("pid", pid.into()), ("signal", signal.into())], None);
-    wait.wake_up(&sys.m);
+    sys.signal(group, |s| {
+        if !ignored && (1..=NSIG).contains(&signal) {
+            s.shared_pending |= sigmask(signal);
+        }
+        if let Some(wait) = &s.wait_chldexit {
+            wait.wake_up(&sys.m);
+        }
+    });
 }
 
 /// Stops for the tracer, and tells it of an event. Models `ptrace_notify()`, of which the stop is left out.

@@ -135,16 +135,19 @@ impl System {
     }
 
     /// Reads or changes what the threads of a group share.
+    #[inline]
     pub fn signal<R>(&self, signal: SignalRef, f: impl FnOnce(&mut Signal) -> R) -> R {
         f(&mut self.signals.borrow_mut()[signal.0 as usize])
     }
 
     /// Reads or changes signal handlers.
+    #[inline]
     pub fn sighand<R>(&self, sighand: SighandRef, f: impl FnOnce(&mut Sighand) -> R) -> R {
         f(&mut self.sighands.borrow_mut()[sighand.0 as usize])
     }
 
     /// Reads or changes a user.
+    #[inline]
     pub fn user<R>(&self, user: UserRef, f: impl FnOnce(&mut User) -> R) -> R {
         f(&mut self.users.borrow_mut()[user.0 as usize])
     }
@@ -185,14 +188,17 @@ impl System {
     /// What [`System::helper_failures`] asks for.
     #[inline]
     pub(crate) fn helper(&self, func: &'static str) -> Result<(), Errno> {
-        let result = self.helper_failure(func).map_or(Ok(()), Err);
-        self.m.call(func, Vec::new, Some(sim::errno::Rc::rc(&result)));
-        result
+        let failure = self.helper_failure(func);
+        self.m.call(func, Vec::new, Some(failure.map_or(0, Errno::rc)));
+        failure.map_or(Ok(()), Err)
     }
 
     #[inline]
     pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
         let failures = self.helper_failures.borrow();
+        if failures.is_empty() {
+            return None;
+        }
         failures.iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)
     }
 

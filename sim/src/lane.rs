@@ -431,10 +431,21 @@ impl Future for Point<'_> {
         if self.left {
             return Poll::Ready(());
         }
-        let m = self.m;
         // Alone, or in the kernel of a machine with one CPU and without preemption, a lane goes on.
-        let alone = m.runnable.get() <= 1 || (self.stay == Stay::OnCpu && m.config().cpus == 1);
-        let Some(me) = m.current.get().filter(|_| !alone) else {
+        if self.m.runnable.get() <= 1 || (self.stay == Stay::OnCpu && self.m.config().cpus == 1) {
+            self.m.step_on();
+            return Poll::Ready(());
+        }
+        self.ask()
+    }
+}
+
+impl Point<'_> {
+    /// Lets the chooser say who goes on. Apart from `poll()`, which then is small enough to stand in each of its callers.
+    #[cold]
+    fn ask(&mut self) -> Poll<()> {
+        let m = self.m;
+        let Some(me) = m.current.get() else {
             m.step_on();
             return Poll::Ready(());
         };

@@ -63,15 +63,34 @@ impl Lock {
     /// # Violations
     /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) for a semaphore in atomic context.
     #[inline]
-    pub async fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
-        if mode.sleeps {
-            m.might_sleep("kernel/rwsem.c:down()");
+    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice; see Cache::alloc_with()")]
+    pub fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> impl Future<Output = Held<'a>> {
+        async move {
+            if mode.sleeps {
+                m.might_sleep("kernel/rwsem.c:down()");
+            }
+            m.point().await;
+            while self.is_taken(mode) {
+                self.waiters.borrow_mut().extend(m.current());
+                m.wait(self.name, !mode.sleeps, false).await;
+            }
+            self.hold(m, mode)
         }
-        m.point().await;
-        while self.state.get() < 0 || (mode.exclusive && self.state.get() != 0) {
-            self.waiters.borrow_mut().extend(m.current());
-            m.wait(self.name, !mode.sleeps, false).await;
-        }
+    }
+
+    #[inline]
+    fn is_taken(&self, mode: &Mode) -> bool {
+        self.state.get() < 0 || (mode.exclusive && self.state.get() != 0)
+    }
+
+    #[cold]
+    fn wake_waiters(&self, m: &Machine) {
+        self.waiters.borrow_mut().drain(..).for_each(|waiter| m.wake(waiter));
+    }
+
+    /// The lock is free for this mode: from here on it is taken.
+    #[inline]
+    fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
         m.here(|lane| {
             lane.preempt_count += u32::from(!mode.sleeps);
@@ -99,6 +118,7 @@ impl std::fmt::Debug for Machine {
 }
 
 impl Drop for Held<'_> {
+    #[inline]
     fn drop(&mut self) {
         let Held { lock, m, mode } = *self;
         lock.state.set(if mode.exclusive { 0 } else { lock.state.get() - 1 });
@@ -111,8 +131,8 @@ impl Drop for Held<'_> {
             lane.held.remove(at);
         });
         // All of them: who gets the lock now is decided when they step.
-        for waiter in lock.waiters.borrow_mut().drain(..) {
-            m.wake(waiter);
+        if !lock.waiters.borrow().is_empty() {
+            lock.wake_waiters(m);
         }
     }
 }
@@ -139,8 +159,9 @@ impl WaitQueue {
 
     /// Models `wake_up()`: everybody who sleeps here looks at the condition again.
     pub fn wake_up(&self, m: &Machine) {
-        for lane in self.0.borrow_mut().drain(..) {
-            m.wake(lane);
+        let mut lanes = self.0.borrow_mut();
+        if !lanes.is_empty() {
+            lanes.drain(..).for_each(|lane| m.wake(lane));
         }
     }
 }

@@ -297,16 +297,18 @@ impl Trace {
     #[inline]
     pub fn emit(&self, m: &Machine, what: impl FnOnce() -> What) {
         if self.is_on() {
-            self.deliver(m, what());
+            self.deliver(m, what);
         }
     }
 
+    /// Builds and delivers an event, out of the way of those who only ask whether anybody looks.
     #[cold]
-    fn deliver(&self, m: &Machine, what: What) {
+    #[inline(never)]
+    fn deliver(&self, m: &Machine, what: impl FnOnce() -> What) {
         if m.closing.get() {
             return;
         }
-        let event = Event { step: m.step(), cpu: m.cpu(), lane: m.lane_name(), what };
+        let event = Event { step: m.step(), cpu: m.cpu(), lane: m.lane_name(), what: what() };
         if let Some(hash) = &mut *self.hash.borrow_mut() {
             hash.event(&event);
         }

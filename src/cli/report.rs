@@ -77,7 +77,7 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
     }
     writeln!(
         out,
-        " listener  {:<9}{:>9}{:>8}{:>7}   its tree: right  wrong  missing  phantom",
+        " listener  {:<9}{:>9}{:>7}{:>6}  tree: right  wrong  missing  phantom",
         "", "received", "lost", "told"
     )?;
     for l in listeners {
@@ -86,7 +86,7 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
         let (right, wrong, missing, phantom) = (n(t.right), n(t.wrong), n(t.missing), n(t.phantom));
         writeln!(
             out,
-            "           {:<9}{received:>9}{lost:>8}{told:>7}{right:>18}{wrong:>7}{missing:>9}{phantom:>9}",
+            "           {:<9}{received:>9}{lost:>7}{told:>6}{right:>13}{wrong:>7}{missing:>9}{phantom:>9}",
             l.name
         )?;
         let why = [

@@ -160,7 +160,7 @@ impl RunArgs {
             preempt: self.preempt,
             listeners: self.listeners.map_or(plain.listeners, usize::from),
             rcvbuf: self.rcvbuf.unwrap_or(plain.rcvbuf),
-            pace: self.pace.clone().unwrap_or(plain.pace),
+            pace: self.pace.unwrap_or(plain.pace),
         };
         let order = match (self.seed, &self.sched) {
             (Some(seed), _) => Order::Seed(seed),
@@ -222,7 +222,7 @@ fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failu
         }
         Trace::None => {}
     }
-    let pcap = look.pcap.as_ref().map(|path| open_pcap(path)).transpose()?;
+    let pcap = look.pcap.as_ref().map(open_pcap).transpose()?;
     if let Some((pcap, _)) = &pcap {
         watch.sinks.push(Box::new(pcap.sink()));
     }

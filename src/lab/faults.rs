@@ -19,6 +19,8 @@ use crate::scenario_file::{Boot, Listener, Pace};
 
 /// Forks of each run: one that meets the failure, and one after it.
 const FORKS: usize = 2;
+/// In words what `#1+` is in a fault's notation.
+const FROM_THEN_ON: &str = "from then on";
 /// The most listeners of a run.
 const LISTENERS: usize = 3;
 
@@ -151,7 +153,7 @@ fn row(hook: Hook, site: Site, call: u64, times: Times, listeners: usize) -> Row
         let got = forks.iter().map(|rc| pid(rc).map(|pid| heard.tree.parent(pid).is_some()));
         Heard { got: got.collect(), told: heard.overruns > 0 }
     });
-    let times = if times == Times::Forever { "from then on" } else { "once" };
+    let times = if times == Times::Forever { FROM_THEN_ON } else { "once" };
     Row { site: site.0, call, times, listeners, failed, heard: heard.collect(), leaks: leaks.count(), forks }
 }
 
@@ -176,19 +178,19 @@ fn fork_and_wait(world: &Rc<World>) -> Vec<i64> {
 #[must_use]
 pub fn text(rows: &[Row]) -> String {
     let mut out = String::new();
-    let line = |out: &mut String, cells: [&str; 6]| {
-        let [site, times, listeners, forks, heard, fate] = cells;
-        let text = format!("{site:<24}{times:<13}{listeners:>2}  {forks:<17}{heard:<10}{fate}");
+    let line = |out: &mut String, cells: [&str; 5]| {
+        let [fault, listeners, forks, heard, fate] = cells;
+        let text = format!("{fault:<25}{listeners:>2}  {forks:<17}{heard:<10}{fate}");
         writeln!(out, "{}", text.trim_end()).expect("a String takes everything");
     };
-    line(&mut out, ["what fails", "times", "n", "fork returns", "heard", "the event is"]);
-    line(&mut out, ["----------", "-----", "-", "------------", "-----", "------------"]);
+    line(&mut out, ["what fails", "n", "fork returns", "heard", "the event is"]);
+    line(&mut out, ["----------", "-", "------------", "-----", "------------"]);
     for row in rows.iter().filter(|row| row.failed > 0) {
-        let site = if row.call == 1 { row.site.to_owned() } else { format!("{}#{}", row.site, row.call) };
+        let forever = if row.times == FROM_THEN_ON { "+" } else { "" };
+        let fault = format!("{}#{}{forever}", row.site, row.call);
         let forks: Vec<_> = row.forks.iter().map(|rc| returned(*rc)).collect();
         let heard: Vec<_> = row.heard.iter().map(heard_text).collect();
-        let cells =
-            [&site, row.times, &row.listeners.to_string(), &forks.join(" "), &heard.join(" "), fate_text(row.fate())];
+        let cells = [&fault, &row.listeners.to_string(), &forks.join(" "), &heard.join(" "), fate_text(row.fate())];
         line(&mut out, cells);
     }
     let met = rows.iter().filter(|row| row.failed > 0).count();
@@ -196,8 +198,10 @@ pub fn text(rows: &[Row]) -> String {
     let leaks: usize = rows.iter().map(|row| row.leaks).sum();
     write!(
         out,
-        "\nn: listeners. heard, for each of them: 1 and 2, the events it got of the two forks; . an event it missed\n\
-         and does not know of; ! one it missed and was told of (-ENOBUFS); - the fork failed, there was none.\n\
+        "\nwhat fails: site#1, its first call; site#1+, that and all later ones.\n\
+         n: listeners. heard, for each of them: 1 and 2, the events it got of the two\n\
+         forks; . an event it missed and does not know of; ! one it missed and was told\n\
+         of (-ENOBUFS); - the fork failed, there was none.\n\
          {} runs, {met} of them met a failure, {silent} lost an event silently; {leaks} leaks.\n",
         rows.len()
     )

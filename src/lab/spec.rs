@@ -148,7 +148,7 @@ impl Spec {
                 name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
                 groups: 1,
                 rcvbuf: self.bench.rcvbuf,
-                pace: self.bench.pace.clone(),
+                pace: self.bench.pace,
             };
             return Setup {
                 machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },

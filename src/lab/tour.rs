@@ -79,21 +79,20 @@ pub fn text(tour: &Tour, draw: impl Fn(&[Event]) -> String) -> String {
         format!("{} allocations and {} bytes for each fork, and -ESRCH", cost.allocations, cost.bytes)
     });
     format!(
-        "\
- forklab: a process forks, and user space is told. Linux 2.6.11 with the KOBJ_FORK
- patch of 11 February 2005: do_fork() ends with kobject_fork(.., p->pid).
+        " forklab: a process forks, and user space is told. Linux 2.6.11 with the
+ KOBJ_FORK patch of 11 February 2005: do_fork() ends with kobject_fork().
 
  A listener hears   {message}
  Nobody listens     {silent}
 
- What breaks: the parent ignores SIGCHLD, so its child frees itself when it exits,
- perhaps before the parent reads p->pid. Then the listener hears of a child
- {poison}, which is 0x6b6b6b6b: the poison of freed memory. {hits} of {SEEDS}
- random schedules on two CPUs found it:
+ What breaks: the parent ignores SIGCHLD, so its child frees itself when it
+ exits, perhaps before the parent reads p->pid. Then the listener hears of a
+ child {poison}, which is 0x6b6b6b6b: the poison of freed memory.
+ Of {SEEDS} random schedules on two CPUs {hits} found it; the shortest:
 
 {picture} replay  forklab replay '{replay}'
 
- Next: forklab run overrun · forklab faults · forklab layout · forklab run --help
+ Next: forklab run overrun · forklab faults · forklab layout · forklab --help
 ",
         poison = i32::from_ne_bytes([0x6b; 4]),
         hits = tour.hits,

@@ -107,17 +107,19 @@ impl Plan {
     fn fork(&mut self, parent: (i32, i32), child: (i32, i32)) {
         if child.0 != child.1 {
             // The recording names the real parent of the group; the caller was some thread of the group itself.
-            let threads = &mut self.groups.entry(child.1).or_insert_with(|| (vec![child.1], 0)).0;
+            let (threads, _) = self.groups.entry(child.1).or_insert_with(|| {
+                self.outsiders.push(child.1);
+                (vec![child.1], 0)
+            });
             let caller = *threads.first().expect("a group that is alive has a thread");
             threads.push(child.0);
             self.acts.push(Act { actor: caller, does: Does::Fork { child: child.0, flags: THREAD } });
             return;
         }
-        if !self.groups.contains_key(&parent.1) {
-            self.groups.insert(parent.1, (vec![parent.1], 0));
+        let (threads, _) = self.groups.entry(parent.1).or_insert_with(|| {
             self.outsiders.push(parent.1);
-        }
-        let threads = &self.groups[&parent.1].0;
+            (vec![parent.1], 0)
+        });
         let caller = if threads.contains(&parent.0) { parent.0 } else { threads[0] };
         self.groups.insert(child.0, (vec![child.0], parent.1));
         self.acts.push(Act { actor: caller, does: Does::Fork { child: child.0, flags: flags::SIGCHLD } });

@@ -237,7 +237,7 @@ fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listener) -> List
         s.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(spec_.rcvbuf).unwrap_or(i32::MAX));
         Some(sock)
     });
-    Listener { name: spec.name.clone(), sock, pace: spec.pace.clone(), heard: RefCell::default() }
+    Listener { name: spec.name.clone(), sock, pace: spec.pace, heard: RefCell::default() }
 }
 
 /// A listener's life: it reads at its pace, and waits patiently in between.

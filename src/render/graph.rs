@@ -166,6 +166,8 @@ fn task(lane: LaneName) -> String {
 }
 
 fn returned(func: &str, rc: Option<i64>) -> String {
+    // What returns a pointer is traced with 0 for "not NULL", which would read as its opposite.
+    let rc = rc.filter(|rc| *rc != 0 || !matches!(func, "alloc_task_struct" | "alloc_thread_info"));
     rc.map_or(String::new(), |rc| format!("= {}", words::rc(func, rc)))
 }
 

@@ -133,7 +133,7 @@ pub(super) fn deallocator(kind: Kind) -> &'static str {
 /// The allocator of a site, for what was allocated before anybody looked.
 pub(super) fn allocator_of(site: Option<&str>) -> Kind {
     match site {
-        Some("alloc_task_struct" | "alloc_skb.head" | "skb_clone.head") => Kind::CacheAlloc,
+        Some("alloc_task_struct" | "alloc_skb.head" | "skb_clone.head" | "sk_alloc.sock") => Kind::CacheAlloc,
         Some("alloc_thread_info" | "alloc_pidmap.page") => Kind::PageAlloc,
         _ => Kind::Kmalloc,
     }

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sim::errno::Rc as _;
+type HotplugOp = Box<dyn Fn(uevent::kobject::KsetId, uevent::kobject::KobjId, &mut HotplugEnv<'_>) -> i32>;
 use uevent::Core;
 use uevent::kobject_uevent::{HotplugEnv, HotplugOps, Slot, add_hotplug_env_var, kobject_hotplug};
 use uevent::vsprintf::Arg;
@@ -137,7 +138,7 @@ fn make_kset(bench: &Bench, kset: Kset) -> uevent::kobject::KsetId {
 /// What the operations of the vectors do, as their `kind` says.
 fn hotplug_op(
     op: HotplugOp,
-) -> Box<dyn Fn(uevent::kobject::KsetId, uevent::kobject::KobjId, &mut HotplugEnv<'_>) -> i32> {
+) -> HotplugOp {
     if op.kind.starts_with("calls add_hotplug_env_var(\"%s\",v) for each var") {
         Box::new(move |_, _, env| add_vars(&op, env))
     } else if op.kind.starts_with("stores pointers to strings outside the buffer") {

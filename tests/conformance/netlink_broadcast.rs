@@ -295,7 +295,7 @@ impl Sockets {
         for i in 0..b.count {
             let (sent, events) = self.send(&Broadcast { message: b.message + i, ..b.clone() });
             all.extend(events);
-            rcs.push(sent.expect("a repeated message fits").map_or_else(Errno::rc, |rc| rc));
+            rcs.push(sent.expect("a repeated message fits").unwrap_or_else(Errno::rc));
         }
         let yielded_at = record::yielded_at(&all);
         json!({

@@ -364,27 +364,24 @@ enum Delivered {
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
 fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
-    let admitted = core.sock(sk, |s| {
-        let full = s.rmem_alloc.get() > s.rcvbuf;
+    core.sock(sk, |s| {
         if s.congested {
             s.lost.latched += 1;
-        } else if full {
-            s.lost.full += 1;
+            return Delivered::No;
         }
-        (!s.congested && !full).then(|| s.rmem_alloc.clone())
-    });
-    let Some(rmem) = admitted else { return Delivered::No };
-    let len = core.skb(skb, |s| {
-        s.set_owner_r(rmem);
-        s.len
-    });
-    let (over, number, wait) = core.sock(sk, |s| {
+        if s.rmem_alloc.get() > s.rcvbuf {
+            s.lost.full += 1;
+            return Delivered::No;
+        }
+        let len = core.skb(skb, |skb| {
+            skb.set_owner_r(s.rmem_alloc.clone());
+            skb.len
+        });
         s.queue.push_back(skb);
-        (s.rmem_alloc.get() > s.rcvbuf, s.number, s.wait.clone())
-    });
-    core.m.call("sk_data_ready", || vec![("sock", number.into()), ("len", len.into())], None);
-    wait.wake_up(&core.m);
-    Delivered::Yes(over)
+        core.m.call("sk_data_ready", || vec![("sock", s.number.into()), ("len", len.into())], None);
+        s.wait.wake_up(&core.m);
+        Delivered::Yes(s.rmem_alloc.get() > s.rcvbuf)
+    })
 }
 
 /// A broadcast on its way round the listeners.

@@ -127,10 +127,18 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     let sizeof = core.config.sizeof_sk_buff;
     let end = core.skb_data_align(size);
     let truesize = end.wrapping_add(sizeof);
-    let blank =
-        SkBuff { len: 0, truesize, users: 1, cloned: false, data: 0, end, head: Handle::dangling(), owner: None };
-    let skb =
-        core.skbs.alloc(&core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank).await.ok_or(Errno::NoMem)?;
+    let blank = move || SkBuff {
+        len: 0,
+        truesize,
+        users: 1,
+        cloned: false,
+        data: 0,
+        end,
+        head: Handle::dangling(),
+        owner: None,
+    };
+    let allocated = core.skbs.alloc_with(&core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank).await;
+    let skb = allocated.ok_or(Errno::NoMem)?;
     match core.m.kmalloc(site::SKB_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp).await {
         Some(head) => core.skb(skb, |skb| skb.head = head),
         None => {
@@ -212,9 +220,7 @@ pub async fn pskb_expand_head(core: &Core, skb: Skb, nhead: i32, ntail: i32, gfp
     let head =
         core.m.kmalloc(site::EXPAND_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp).await.ok_or(Errno::NoMem)?;
     let data = from.wrapping_add_signed(nhead);
-    let mut message = core.scratch();
-    core.data(old, |buf| message.extend_from_slice(&buf.bytes()[from as usize..to as usize]));
-    core.m.write_at(head, data as usize, &message, "pskb_expand_head");
+    core.m.memcpy((head, data as usize), (old, from as usize..to as usize), "pskb_expand_head");
     let cloned = core.skb(skb, |skb| {
         (skb.head, skb.end, skb.data) = (head, end, data);
         std::mem::take(&mut skb.cloned)
@@ -233,21 +239,29 @@ pub fn skb_reserve(core: &Core, skb: Skb, len: u32) {
 /// # Violations
 /// [`sim::Rule::Bug`] when they do not fit (`skb_over_panic`): the length has advanced, nothing is copied.
 #[inline]
-pub async fn skb_put(core: &Core, skb: Skb, parts: &[&[u8]]) {
-    let put = parts.iter().map(|part| part.len()).sum::<usize>();
-    let put = u32::try_from(put).expect("messages are small");
-    let (mut at, head, over) = core.skb(skb, |skb| {
-        let at = skb.tail() as usize;
-        skb.len += put;
-        (at, skb.head, (skb.tail() > skb.end).then_some(skb.len))
-    });
-    if let Some(len) = over {
+pub async fn skb_put<const N: usize>(core: &Core, skb: Skb, parts: &[&[u8]; N]) {
+    if let Err((len, put)) = put_parts(core, skb, parts) {
         match skb_over_panic(core, len, put).await {}
     }
-    core.data(head, |buf| {
-        for part in parts {
-            buf.put(at, part);
-            at += part.len();
+}
+
+/// What of `skb_put()` comes before its panic, of which it returns the figures. Inlined, so that a part of one byte is
+/// a store and not a call of memcpy.
+#[inline]
+fn put_parts<const N: usize>(core: &Core, skb: Skb, parts: &[&[u8]; N]) -> Result<(), (u32, u32)> {
+    let put = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).expect("messages are small");
+    core.skb(skb, |skb| {
+        let mut at = skb.tail() as usize;
+        skb.len += put;
+        if skb.tail() > skb.end {
+            return Err((skb.len, put));
         }
-    });
+        core.data(skb.head, |buf| {
+            for part in parts {
+                buf.put(at, part);
+                at += part.len();
+            }
+        });
+        Ok(())
+    })
 }

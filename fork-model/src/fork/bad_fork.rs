@@ -58,10 +58,10 @@ pub(super) fn unwind(sys: &System, p: TaskRef, from: BadFork) {
         mmput(sys, mm);
     }
     if undo(BadFork::Signal, "exit_signal") {
-        put_signal(sys, p);
+        put_signal(sys, sys.task(p, |t| t.signal));
     }
     if undo(BadFork::Sighand, "exit_sighand") {
-        put_sighand(sys, p);
+        put_sighand(sys, sys.task(p, |t| t.sighand));
     }
     undo(BadFork::Fs, "exit_fs");
     undo(BadFork::Files, "exit_files");

@@ -4,7 +4,7 @@ use sim::Errno;
 
 use crate::System;
 use crate::fork::flags;
-use crate::sched::{MmRef, Sighand, Signal, TaskRef};
+use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, TaskRef};
 
 /// One user of a memory map less. Models `mmput()`.
 pub(crate) fn mmput(sys: &System, mm: MmRef) {
@@ -44,53 +44,45 @@ pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<()
 /// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
 pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
     sys.helper("copy_sighand")?;
-    let old = sys.task(tsk, |t| t.sighand);
-    let sighand = if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
-        sys.sighand(old, |s| s.count += 1);
-        old
-    } else {
-        let ignores_sigchld = sys.sighand(old, |s| s.ignores_sigchld);
-        sys.new_sighand(Sighand { count: 1, ignores_sigchld })
-    };
-    sys.task(tsk, |t| t.sighand = sighand);
+    sys.task(tsk, |t| {
+        if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
+            return sys.sighand(t.sighand, |s| s.count += 1);
+        }
+        let ignores_sigchld = sys.sighand(t.sighand, |s| s.ignores_sigchld);
+        t.sighand = sys.new_sighand(Sighand { count: 1, ignores_sigchld });
+    });
     Ok(())
 }
 
 /// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
 pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
     sys.helper("copy_signal")?;
-    let old = sys.task(tsk, |t| t.signal);
-    let signal = if clone_flags & flags::THREAD != 0 {
-        sys.signal(old, |s| s.count += 1);
-        old
-    } else {
-        let (pgrp, session, rlimit_nproc) = sys.signal(old, |s| (s.pgrp, s.session, s.rlimit_nproc));
-        sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc))
-    };
-    sys.task(tsk, |t| t.signal = signal);
+    sys.task(tsk, |t| {
+        if clone_flags & flags::THREAD != 0 {
+            return sys.signal(t.signal, |s| s.count += 1);
+        }
+        let (pgrp, session, rlimit_nproc) = sys.signal(t.signal, |s| (s.pgrp, s.session, s.rlimit_nproc));
+        t.signal = sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc));
+    });
     Ok(())
 }
 
 /// One user of a `signal_struct` less. Models the end of `__exit_signal()`.
-pub(crate) fn put_signal(sys: &System, p: TaskRef) {
-    let signal = sys.task(p, |t| t.signal);
-    let left = sys.signal(signal, |s| {
-        s.count -= 1;
-        s.count
-    });
-    if left == 0 {
-        sys.signals.borrow_mut().remove(signal.0 as usize);
+pub(crate) fn put_signal(sys: &System, signal: SignalRef) {
+    let mut signals = sys.signals.borrow_mut();
+    let shared = &mut signals[signal.0 as usize];
+    shared.count -= 1;
+    if shared.count == 0 {
+        signals.remove(signal.0 as usize);
     }
 }
 
 /// One user of a `sighand_struct` less. Models `__exit_sighand()`.
-pub(crate) fn put_sighand(sys: &System, p: TaskRef) {
-    let sighand = sys.task(p, |t| t.sighand);
-    let left = sys.sighand(sighand, |s| {
-        s.count -= 1;
-        s.count
-    });
-    if left == 0 {
-        sys.sighands.borrow_mut().remove(sighand.0 as usize);
+pub(crate) fn put_sighand(sys: &System, sighand: SighandRef) {
+    let mut sighands = sys.sighands.borrow_mut();
+    let shared = &mut sighands[sighand.0 as usize];
+    shared.count -= 1;
+    if shared.count == 0 {
+        sighands.remove(sighand.0 as usize);
     }
 }

@@ -4,13 +4,15 @@
 //! pointer finds. DIFFERENCE: no slab pages, colours or per-CPU arrays; a cache never runs out unless a fault is asked for.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::ops::Range;
 
 use ::slab::Slab;
 use serde::Serialize;
 
 use super::{Faults, Gfp};
 use crate::choice::Question;
-use crate::lane::LaneName;
+use crate::lane::{LaneName, Point};
 use crate::machine::Machine;
 use crate::trace::What;
 use crate::violation::Rule;
@@ -53,7 +55,8 @@ pub fn size_class(size: u32) -> Option<u32> {
 /// A pointer to an object of a [`Cache`], with the generation in which it was valid.
 pub struct Handle<T> {
     index: u32,
-    generation: u32,
+    /// Not 0, so that an `Option` of a handle is no larger than a handle: a task has five of them.
+    generation: NonZeroU32,
     of: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -80,7 +83,7 @@ impl<T> Handle<T> {
     /// A handle that was never valid, to stand where a pointer will be stored later.
     #[must_use]
     pub const fn dangling() -> Handle<T> {
-        Handle { index: u32::MAX, generation: u32::MAX, of: std::marker::PhantomData }
+        Handle { index: u32::MAX, generation: NonZeroU32::MAX, of: std::marker::PhantomData }
     }
 }
 
@@ -95,14 +98,15 @@ struct Object<T> {
     site: &'static str,
     lane: LaneName,
     size: u32,
-    generation: u32,
+    generation: NonZeroU32,
     value: T,
 }
 
 /// Who freed the last object of a slot.
 #[derive(Clone, Copy, Default)]
 struct Grave {
-    generation: u32,
+    /// That of the object; `None`: nothing was freed here.
+    generation: Option<NonZeroU32>,
     step: u64,
     lane: LaneName,
     by: &'static str,
@@ -169,8 +173,11 @@ impl Memory {
     fn count_alloc(&self, size: u32, ok: bool) -> u64 {
         let seq = self.seq.get() + 1;
         self.seq.set(seq);
-        self.failed.set(self.failed.get() + u64::from(!ok));
-        self.bytes.set(self.bytes.get() + if ok { size.into() } else { 0 });
+        if ok {
+            self.bytes.set(self.bytes.get() + u64::from(size));
+        } else {
+            self.failed.set(self.failed.get() + 1);
+        }
         seq
     }
 
@@ -187,6 +194,8 @@ impl Memory {
 pub struct Cache<T> {
     kind: Kind,
     objects: RefCell<Slab<Object<T>>>,
+    /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
+    generation: Cell<NonZeroU32>,
     graves: RefCell<Vec<Grave>>,
 }
 
@@ -200,7 +209,12 @@ impl<T> Cache<T> {
     /// An empty cache.
     #[must_use]
     pub const fn new(kind: Kind) -> Cache<T> {
-        Cache { kind, objects: RefCell::new(Slab::new()), graves: RefCell::new(Vec::new()) }
+        Cache {
+            kind,
+            objects: RefCell::new(Slab::new()),
+            generation: Cell::new(NonZeroU32::MIN),
+            graves: RefCell::new(Vec::new()),
+        }
     }
 
     /// How many objects are allocated.
@@ -222,24 +236,39 @@ impl<T> Cache<T> {
     /// # Violations
     /// [`Rule::AtomicSleep`] when it may sleep and must not.
     #[inline]
-    pub async fn alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp, value: T) -> Option<Handle<T>> {
-        self.alloc_with(m, site, size, gfp, || value).await
+    pub fn alloc(
+        &self,
+        m: &Machine,
+        site: Site,
+        size: u32,
+        gfp: Gfp,
+        value: T,
+    ) -> impl Future<Output = Option<Handle<T>>> {
+        self.alloc_with(m, site, size, gfp, || value)
     }
 
     /// The same, with a value that is made only if the allocation succeeds.
     #[inline]
-    pub async fn alloc_with(
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an async fn keeps each argument twice: a fork and exit took 4 % longer"
+    )]
+    pub fn alloc_with(
         &self,
         m: &Machine,
         site: Site,
         size: u32,
         gfp: Gfp,
         value: impl FnOnce() -> T,
-    ) -> Option<Handle<T>> {
-        if gfp.may_wait() {
-            m.might_sleep("mm/slab.c:cache_alloc_debugcheck_before()");
+    ) -> impl Future<Output = Option<Handle<T>>> {
+        async move {
+            m.alloc_point(gfp).await;
+            self.alloc_now(m, site, size, gfp, value)
         }
-        m.point().await;
+    }
+
+    /// What of an allocation comes behind its point.
+    fn alloc_now(&self, m: &Machine, site: Site, size: u32, gfp: Gfp, value: impl FnOnce() -> T) -> Option<Handle<T>> {
         let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
         let seq = m.mem.count_alloc(size, ok);
         m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
@@ -252,12 +281,10 @@ impl<T> Cache<T> {
     }
 
     fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: T) -> Handle<T> {
-        let mut objects = self.objects.borrow_mut();
-        let entry = objects.vacant_entry();
-        let index = u32::try_from(entry.key()).expect("fewer objects than 2^32");
-        // A slot that was never freed has no grave yet.
-        let generation = self.graves.borrow().get(index as usize).map_or(0, |grave| grave.generation);
-        entry.insert(Object { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value });
+        let generation = self.generation.get();
+        self.generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
+        let object = Object { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value };
+        let index = u32::try_from(self.objects.borrow_mut().insert(object)).expect("fewer objects than 2^32");
         Handle { index, generation, of: std::marker::PhantomData }
     }
 
@@ -289,36 +316,37 @@ impl<T> Cache<T> {
     /// `None` if it was freed before, which is reported as [`Rule::DoubleFree`].
     #[inline]
     pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> Option<T> {
+        self.free_with(m, handle, by, |value| value)
+    }
+
+    /// The same, for a caller who wants no more than a part of what was in it: the rest is then never copied.
+    #[inline]
+    fn free_with<R>(&self, m: &Machine, handle: Handle<T>, by: &'static str, part: impl FnOnce(T) -> R) -> Option<R> {
+        let is_there = |object: &Object<T>| object.generation == handle.generation;
         let mut objects = self.objects.borrow_mut();
-        match objects.get(handle.index as usize) {
-            Some(object) if object.generation == handle.generation => {}
-            _ => {
-                drop(objects);
-                self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
-                return None;
-            }
+        if !objects.get(handle.index as usize).is_some_and(is_there) {
+            drop(objects);
+            self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
+            return None;
         }
         let object = objects.remove(handle.index as usize);
         let mut graves = self.graves.borrow_mut();
-        let grave = Grave { generation: handle.generation.wrapping_add(1), step: m.step(), lane: m.lane_name(), by };
+        let grave = Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
         if graves.len() <= handle.index as usize {
             graves.resize(handle.index as usize + 1, Grave::default());
         }
         graves[handle.index as usize] = grave;
         m.mem.frees.set(m.mem.frees.get() + 1);
         m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
-        Some(object.value)
+        Some(part(object.value))
     }
 
     #[cold]
     fn report_stale(&self, m: &Machine, handle: Handle<T>, rule: Rule, what: &str, who: &str) {
         let graves = self.graves.borrow();
         let cause = graves.get(handle.index as usize).map(|grave| {
-            let reused = if grave.generation == handle.generation.wrapping_add(1) {
-                ""
-            } else {
-                "; reused and freed again since"
-            };
+            let reused =
+                if grave.generation == Some(handle.generation) { "" } else { "; reused and freed again since" };
             format!("freed by lane {} in step {} ({}){reused}", grave.lane, grave.step, grave.by)
         });
         m.report(rule, format!("{what}: {who}"), cause);
@@ -358,7 +386,11 @@ impl Buf {
     }
 
     /// Writes at an offset, as C does: bytes in between that nobody wrote read as `POISON_INUSE`.
+    #[inline]
     pub fn put(&mut self, offset: usize, bytes: &[u8]) {
+        if offset == self.bytes.len() {
+            return self.bytes.extend_from_slice(bytes); // As nearly always: no poison to be overwritten at once.
+        }
         let end = offset + bytes.len();
         if self.bytes.len() < end {
             self.bytes.resize(end, POISON_INUSE);
@@ -389,20 +421,38 @@ impl Buf {
 impl Machine {
     /// Models `kmalloc()`. See [`Cache::alloc`].
     #[inline]
-    pub async fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
+    #[expect(clippy::manual_async_fn, reason = "see Cache::alloc_with()")]
+    pub fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> impl Future<Output = Option<Handle<Buf>>> {
+        async move {
+            self.alloc_point(gfp).await;
+            self.kmalloc_now(site, size, gfp)
+        }
+    }
+
+    /// What of a `kmalloc()` comes behind its point.
+    fn kmalloc_now(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
         let buf = || {
             let bytes = self.mem.spare.borrow_mut().pop().unwrap_or_default();
             Buf { bytes, size, site: site.0, dataref: 1 }
         };
-        self.kmalloc.alloc_with(self, site, size, gfp, buf).await
+        self.kmalloc.alloc_now(self, site, size, gfp, buf)
+    }
+
+    /// The point of an allocation, which may sleep if `gfp` says so.
+    #[inline]
+    fn alloc_point(&self, gfp: Gfp) -> Point<'_> {
+        if gfp.may_wait() {
+            self.might_sleep("mm/slab.c:cache_alloc_debugcheck_before()");
+        }
+        self.point()
     }
 
     /// Models `kfree()` of a pointer that is not NULL. `by` is the function that frees.
     #[inline]
     pub fn kfree(&self, handle: Handle<Buf>, by: &'static str) {
-        if let Some(mut buf) = self.kmalloc.free(self, handle, by) {
-            buf.bytes.clear();
-            self.mem.spare.borrow_mut().push(buf.bytes);
+        if let Some(mut bytes) = self.kmalloc.free_with(self, handle, by, |buf| buf.bytes) {
+            bytes.clear();
+            self.mem.spare.borrow_mut().push(bytes);
         }
     }
 
@@ -423,6 +473,17 @@ impl Machine {
     /// [`Rule::OutOfBounds`] past the size asked for (the bytes are written all the same), [`Rule::UseAfterFree`].
     pub fn write_at(&self, handle: Handle<Buf>, offset: usize, bytes: &[u8], who: &str) {
         self.write_with(handle, who, |buf| buf.put(offset, bytes));
+    }
+
+    /// Copies bytes of one buffer into another; `who` is the function that copies.
+    ///
+    /// # Violations
+    /// Those of [`Machine::write_at`].
+    pub fn memcpy(&self, to: (Handle<Buf>, usize), from: (Handle<Buf>, Range<usize>), who: &str) {
+        // Taken out and put back, so that both can be reached. A buffer that is gone was reported; nothing is copied.
+        let Ok(bytes) = self.buf(from.0, who, |buf| std::mem::take(&mut buf.bytes)) else { return };
+        self.write_at(to.0, to.1, &bytes[from.1], who);
+        let _ = self.buf(from.0, who, |buf| buf.bytes = bytes);
     }
 
     #[inline]
