@@ -3,10 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sim::errno::Rc as _;
-type HotplugOp = Box<dyn Fn(uevent::kobject::KsetId, uevent::kobject::KobjId, &mut HotplugEnv<'_>) -> i32>;
-use uevent::Core;
 use uevent::kobject_uevent::{HotplugEnv, HotplugOps, Slot, add_hotplug_env_var, kobject_hotplug};
 use uevent::vsprintf::Arg;
+use uevent::{Core, kobject_uevent};
 
 use crate::harness::bench::messages;
 use crate::harness::listeners::{self, Listener};
@@ -136,9 +135,7 @@ fn make_kset(bench: &Bench, kset: Kset) -> uevent::kobject::KsetId {
 }
 
 /// What the operations of the vectors do, as their `kind` says.
-fn hotplug_op(
-    op: HotplugOp,
-) -> HotplugOp {
+fn hotplug_op(op: HotplugOp) -> kobject_uevent::HotplugOp {
     if op.kind.starts_with("calls add_hotplug_env_var(\"%s\",v) for each var") {
         Box::new(move |_, _, env| add_vars(&op, env))
     } else if op.kind.starts_with("stores pointers to strings outside the buffer") {

@@ -341,9 +341,12 @@ impl<'a> HotplugEnv<'a> {
     }
 }
 
-type Filter = Box<dyn Fn(KsetId, KobjId) -> i32>;
-type NameOp = Box<dyn Fn(KsetId, KobjId) -> Option<Vec<u8>>>;
-type HotplugOp = Box<dyn Fn(KsetId, KobjId, &mut HotplugEnv<'_>) -> i32>;
+/// Says whether an event of the object is sent: 0 keeps it back.
+pub type Filter = Box<dyn Fn(KsetId, KobjId) -> i32>;
+/// Gives the subsystem's name for an object; `None` is NULL.
+pub type NameOp = Box<dyn Fn(KsetId, KobjId) -> Option<Vec<u8>>>;
+/// Adds variables to an event; anything but 0 drops it.
+pub type HotplugOp = Box<dyn Fn(KsetId, KobjId, &mut HotplugEnv<'_>) -> i32>;
 
 /// Models `struct kset_hotplug_ops`; each may be absent.
 #[derive(Default)]
