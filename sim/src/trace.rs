@@ -297,18 +297,16 @@ impl Trace {
     #[inline]
     pub fn emit(&self, m: &Machine, what: impl FnOnce() -> What) {
         if self.is_on() {
-            self.deliver(m, what);
+            self.deliver(m, what());
         }
     }
 
-    /// Builds and delivers an event, out of the way of those who only ask whether anybody looks.
     #[cold]
-    #[inline(never)]
-    fn deliver(&self, m: &Machine, what: impl FnOnce() -> What) {
+    fn deliver(&self, m: &Machine, what: What) {
         if m.closing.get() {
             return;
         }
-        let event = Event { step: m.step(), cpu: m.cpu(), lane: m.lane_name(), what: what() };
+        let event = Event { step: m.step(), cpu: m.cpu(), lane: m.lane_name(), what };
         if let Some(hash) = &mut *self.hash.borrow_mut() {
             hash.event(&event);
         }
