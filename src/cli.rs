@@ -1,6 +1,5 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
-mod report;
 mod run;
 mod show;
 

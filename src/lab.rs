@@ -14,6 +14,7 @@
 pub mod cost;
 pub mod faults;
 pub mod program;
+mod report;
 pub mod run;
 pub mod spec;
 pub mod tour;

@@ -126,9 +126,13 @@ impl Drop for Held<'_> {
         m.here(|lane| {
             lane.preempt_count -= u32::from(!mode.sleeps);
             lane.irqs_off -= u32::from(mode.irq);
-            let at =
-                lane.held.iter().rposition(|(name, _)| *name == lock.name).expect("the lane holds what it releases");
-            lane.held.remove(at);
+            // Nearly always the innermost: locks are released in the order of a stack.
+            if lane.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, lock.name)) {
+                lane.held.pop();
+            } else {
+                let at = lane.held.iter().rposition(|(name, _)| *name == lock.name);
+                lane.held.remove(at.expect("the lane holds what it releases"));
+            }
         });
         // All of them: who gets the lock now is decided when they step.
         if !lock.waiters.borrow().is_empty() {

@@ -14,7 +14,7 @@ use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
 
-use super::{Failure, Found, report};
+use super::{Failure, Found};
 use crate::input::InputError;
 use crate::lab::run::{Loaded, Report, Watch, run as run_loaded};
 use crate::lab::spec::{Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
@@ -303,12 +303,11 @@ fn draw(look: &Look, events: &[Event], report: &Report, out: &mut impl Write) ->
         }
         Trace::Graph => writeln!(out, "{}", graph(events))?,
         Trace::Json => {
-            let text = report::text(report);
-            return write!(anstream::stderr(), "{text}");
+            return write!(anstream::stderr(), "{report}");
         }
         Trace::None => {}
     }
-    if look.json { super::write_json(report, out) } else { write!(out, "{}", report::text(report)) }
+    if look.json { super::write_json(report, out) } else { write!(out, "{report}") }
 }
 
 /// What stands above a lane: its name and, once the trace has told it, its pid.

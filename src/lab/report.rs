@@ -21,11 +21,13 @@ fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", n(count), if count == 1 { one } else { many })
 }
 
-/// The whole report.
-pub(super) fn text(report: &Report) -> String {
-    let mut out = String::new();
-    write(report, &mut out).expect("a String takes everything");
-    out
+impl fmt::Display for Report {
+    /// Ends with the replay line, which can be pasted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::new();
+        write(self, &mut text)?;
+        f.write_str(&text)
+    }
 }
 
 fn write(r: &Report, out: &mut String) -> fmt::Result {
