@@ -1,13 +1,16 @@
 //! Forks a second, simulated and real, in one run; and what a fork costs when many tasks live.
 //!
-//! `simulated` does per item what `real_vfork` does (fork, exit, wait) and in between sends the event and receives it.
+//! `simulated` forks, sends the event, receives it, and lets the child exit and release itself; `simulated_with_wait` leaves
+//! the release to the parent's wait, as `real_vfork` does, which sends and receives nothing.
 
 mod common;
 
+use std::cell::{Cell, RefCell};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::rc::Rc;
 
-use common::{Kernel, block_on};
+use common::{Kernel, Released, block_on};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use fork_model::pid::PID_MAX_LIMIT;
@@ -18,18 +21,37 @@ fn main() {
 
 const BATCH: usize = 1000;
 
-/// fork + notify + receive + exit + wait, one listener.
+/// fork + notify + receive + exit, one listener.
 #[divan::bench(sample_count = 50)]
 fn simulated(bencher: Bencher) {
-    let mut kernel = Kernel::with_tasks(100);
+    lives(bencher, Released::ByItself);
+}
+
+/// fork + notify + receive + exit + wait, one listener.
+#[divan::bench(sample_count = 50)]
+fn simulated_with_wait(bencher: Bencher) {
+    lives(bencher, Released::ByParent);
+}
+
+/// Each sample is one lane of the machine, as every run has them. The kernel moves into the lane, and back.
+fn lives(bencher: Bencher, released: Released) {
+    let kernel = Kernel::with_tasks(100, released);
+    let m = kernel.sys.m.clone();
+    let slot = Rc::new(Cell::new(Some(kernel)));
     bencher.counter(ItemsCount::new(BATCH)).bench_local(|| {
-        block_on(async {
+        let slot = slot.clone();
+        m.spawn("p", async move {
+            let mut kernel = slot.take().expect("put back by the sample before");
             for _ in 0..BATCH {
                 let pid = kernel.fork().await;
                 kernel.exit(pid).await;
             }
+            slot.set(Some(kernel));
         });
+        m.run();
     });
+    let kernel = slot.take().expect("put back by the last sample");
+    assert_eq!(kernel.sys.live_tasks(), 100, "every child is gone");
 }
 
 /// vfork + _exit + waitpid of the kernel that this runs on.
@@ -43,8 +65,8 @@ fn real_vfork(bencher: Bencher) {
 #[divan::bench(args = [1_000, PID_MAX_LIMIT as usize], sample_count = 30, sample_size = 1)]
 fn fork_at_live_tasks(bencher: Bencher, live: usize) {
     const FORKS: usize = 500;
-    let kernel = std::cell::RefCell::new(Kernel::with_tasks(live - FORKS));
-    let born = std::cell::RefCell::new(Vec::new());
+    let kernel = RefCell::new(Kernel::with_tasks(live - FORKS, Released::ByItself));
+    let born = RefCell::new(Vec::new());
     bencher
         .counter(ItemsCount::new(FORKS))
         .with_inputs(|| {

@@ -3,7 +3,7 @@
 #[allow(dead_code, reason = "the other bench lets tasks exit, this one only forks")]
 mod common;
 
-use common::Kernel;
+use common::{Kernel, Released};
 use fork_model::pid::PID_MAX_LIMIT;
 use peak_alloc::PeakAlloc;
 
@@ -17,7 +17,7 @@ fn main() {
     }
     let live = usize::try_from(PID_MAX_LIMIT).expect("a positive number");
     let before = ALLOC.current_usage();
-    let kernel = Kernel::with_tasks(live);
+    let kernel = Kernel::with_tasks(live, Released::ByItself);
     let (now, peak) = (ALLOC.current_usage() - before, ALLOC.peak_usage() - before);
     assert_eq!(kernel.sys.live_tasks(), live);
     println!("memory: {live} live tasks, {} bytes a task ({} at the peak, while tables grow)", now / live, peak / live);

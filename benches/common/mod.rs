@@ -13,17 +13,27 @@ use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, SockRef, msg, netlink_b
 /// Idle tasks of 64 CPUs: they have no pid, so that as many tasks live as there are pids, and pids are left to fork with.
 const IDLE_TASKS: usize = 64;
 
+/// How the child of a bench is released.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Released {
+    /// At its exit: the parent ignores SIGCHLD.
+    ByItself,
+    /// By the parent's wait4().
+    ByParent,
+}
+
 pub struct Kernel {
     pub sys: Rc<System>,
     /// Who forks in the bench. The crowd are children of init: wait4() walks the caller's children, in the kernel, too.
     parent: TaskRef,
     sock: SockRef,
+    released: Released,
     message: Vec<u8>,
 }
 
 impl Kernel {
     /// With so many tasks alive.
-    pub fn with_tasks(live: usize) -> Kernel {
+    pub fn with_tasks(live: usize, released: Released) -> Kernel {
         let config = SystemConfig { mempages: 1 << 30, ..SystemConfig::default() };
         let sys = System::new(Machine::new(sim::Config::default(), Calm), config).expect("it can be built");
         let (init, sock) = block_on(async {
@@ -34,7 +44,7 @@ impl Kernel {
             netlink_bind(&sys.core, sock, caller, 0, 1).await.expect("bound");
             (init, sock)
         });
-        let mut kernel = Kernel { sys, parent: init, sock, message: Vec::new() };
+        let mut kernel = Kernel { sys, parent: init, sock, released, message: Vec::new() };
         block_on(async {
             let parent = kernel.fork().await;
             for _ in 0..IDLE_TASKS {
@@ -44,6 +54,8 @@ impl Kernel {
                 kernel.fork().await;
             }
             kernel.parent = kernel.sys.find_task_by_pid(parent).expect("alive");
+            let sighand = kernel.sys.task(kernel.parent, |t| t.sighand);
+            kernel.sys.sighand(sighand, |s| s.ignores_sigchld = released == Released::ByItself);
         });
         kernel
     }
@@ -57,11 +69,13 @@ impl Kernel {
         pid
     }
 
-    /// Exit, wait.
+    /// Exit, and wait if the child has to be waited for. Its structure is gone then.
     pub async fn exit(&mut self, pid: i32) {
         let child = self.sys.find_task_by_pid(pid).expect("alive");
         do_exit(&self.sys, child, 0).await;
-        wait4(&self.sys, self.parent, WaitFor::Pid(pid), false).await.expect("a zombie");
+        if self.released == Released::ByParent {
+            wait4(&self.sys, self.parent, WaitFor::Pid(pid), false).await.expect("a zombie");
+        }
     }
 }
 

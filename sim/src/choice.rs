@@ -171,10 +171,13 @@ impl Chooser for Replay {
     }
 
     fn stepped(&mut self, lane: LaneName) {
-        self.step += 1;
-        let Some(wanted) = self.wanted() else { return };
-        if lane != wanted {
+        let wanted = self.wanted();
+        if let Some(wanted) = wanted.filter(|wanted| *wanted != lane) {
             self.object(wanted, &[lane]);
+        }
+        self.step += 1;
+        if wanted.is_none() {
+            return;
         }
         self.at.1 += 1;
         if self.at.1 == self.schedule.0[self.at.0].1 {
