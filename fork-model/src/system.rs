@@ -214,10 +214,11 @@ impl System {
         self.m.live(&self.ledgers())
     }
 
-    /// Reports as a leak whatever is allocated now and was not at `before`. Returns how many.
-    pub fn report_leaks_since(&self, before: &[LiveEntry]) -> usize {
+    /// Reports as a leak whatever is allocated now and was not at `before`, and should be gone. Returns how many.
+    pub fn report_leaks_since(&self, before: &[LiveEntry], should_be_gone: impl Fn(&LiveEntry) -> bool) -> usize {
         let last = before.iter().map(|entry| entry.seq).max().unwrap_or(0);
-        let leaks: Vec<_> = self.live().into_iter().filter(|entry| entry.seq > last).collect();
+        let is_leak = |entry: &LiveEntry| entry.seq > last && should_be_gone(entry);
+        let leaks: Vec<_> = self.live().into_iter().filter(is_leak).collect();
         for entry in &leaks {
             let text = format!("leak: {} bytes of {} were never freed", entry.size, entry.site);
             self.m.report(Rule::Leak, text, Some(format!("allocated by lane {} in step {}", entry.lane, entry.step)));

@@ -7,12 +7,10 @@ use uevent::wire::{Message, WireError};
 /// What one listener believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Believed {
-    /// The parent of each child, as the last message about it said.
-    parents: BTreeMap<i32, i32>,
+    /// The parents of each child, one for each message about it, in order.
+    parents: BTreeMap<i32, Vec<i32>>,
     /// Messages that could not be read as a fork.
     pub unreadable: u64,
-    /// Messages about a child that was already known.
-    pub repeated: u64,
 }
 
 impl Believed {
@@ -23,31 +21,44 @@ impl Believed {
     pub fn hear(&mut self, bytes: &[u8]) -> Result<(i32, i32), WireError> {
         let heard = Message::parse(bytes).and_then(|message| message.fork_pids());
         match heard {
-            Ok((parent, child)) => self.repeated += u64::from(self.parents.insert(child, parent).is_some()),
+            Ok((parent, child)) => self.parents.entry(child).or_default().push(parent),
             Err(_) => self.unreadable += 1,
         }
         heard
     }
 
-    /// The parent of a child, if the listener has heard of it.
+    /// The parent of a child, as the last message about it said, if the listener has heard of it.
     #[must_use]
     pub fn parent(&self, child: i32) -> Option<i32> {
-        self.parents.get(&child).copied()
+        self.parents.get(&child)?.last().copied()
     }
 
-    /// Compares with the truth.
+    /// Compares with the truth: each fork and each message counts once.
+    ///
+    /// A pid that was used again has several forks, and perhaps fewer messages. A message is first matched with a fork
+    /// that it tells truly; what is then left of both is wrong as far as it goes, and missing or phantom beyond.
     #[must_use]
     pub fn compare(&self, truth: &Truth) -> Verdict {
         let mut verdict = Verdict::default();
-        for (child, fork) in &truth.forks {
-            match self.parent(*child) {
-                None => verdict.missing += 1,
-                Some(parent) if !fork.is_thread && parent == fork.parent => verdict.right += 1,
-                Some(_) => verdict.wrong += 1,
+        for (child, forks) in &truth.forks {
+            let mut heard = self.parents.get(child).cloned().unwrap_or_default();
+            let mut untold = 0;
+            for fork in forks {
+                match heard.iter().position(|parent| !fork.is_thread && *parent == fork.parent) {
+                    Some(at) => {
+                        heard.remove(at);
+                        verdict.right += 1;
+                    }
+                    None => untold += 1,
+                }
             }
+            let wrong = untold.min(heard.len() as u64);
+            verdict.wrong += wrong;
+            verdict.missing += untold - wrong;
+            verdict.phantom += heard.len() as u64 - wrong;
         }
-        let known = |child: &&i32| truth.forks.contains_key(child);
-        verdict.phantom = (self.parents.len() - self.parents.keys().filter(known).count()) as u64;
+        let of_nobody = self.parents.iter().filter(|(child, _)| !truth.forks.contains_key(child));
+        verdict.phantom += of_nobody.map(|(_, heard)| heard.len() as u64).sum::<u64>();
         verdict
     }
 }
@@ -61,28 +72,28 @@ pub struct Fork {
     pub is_thread: bool,
 }
 
-/// Every fork of a run, by the child's pid. A pid that is used again replaces the earlier fork.
+/// Every fork of a run, by the child's pid, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
-    forks: BTreeMap<i32, Fork>,
+    forks: BTreeMap<i32, Vec<Fork>>,
 }
 
 impl Truth {
     /// One fork.
     pub fn fork(&mut self, child: i32, fork: Fork) {
-        self.forks.insert(child, fork);
+        self.forks.entry(child).or_default().push(fork);
     }
 
     /// How many of them were threads.
     #[must_use]
     pub fn threads(&self) -> u64 {
-        self.forks.values().filter(|fork| fork.is_thread).count() as u64
+        self.forks.values().flatten().filter(|fork| fork.is_thread).count() as u64
     }
 
     /// How many children there were.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.forks.len()
+        self.forks.values().map(Vec::len).sum()
     }
 
     /// Whether nobody forked.

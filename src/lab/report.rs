@@ -69,6 +69,7 @@ fn undelivered(r: &Report) -> String {
         (e.no_copy, "-ENOBUFS: no copy"),
         (e.no_memory, "-ENOMEM: never sent"),
         (e.no_socket, "-EIO: no socket"),
+        (e.not_configured, "not sent: CONFIG_KOBJECT_UEVENT is off"),
     ];
     why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("\n           {} {why}", n(*count))).collect()
 }

@@ -69,6 +69,8 @@ pub struct Events {
     pub no_memory: u64,
     /// -EIO: there is no netlink socket.
     pub no_socket: u64,
+    /// `CONFIG_KOBJECT_UEVENT` is off: the sender is an empty function.
+    pub not_configured: u64,
     /// -ENOBUFS: nobody got it, and a copy could not be made.
     pub no_copy: u64,
 }
@@ -80,6 +82,7 @@ impl From<ForkOutcomes> for Events {
             nobody: o.nobody,
             no_memory: o.no_memory,
             no_socket: o.no_socket,
+            not_configured: o.not_configured,
             no_copy: o.no_copy,
         }
     }
@@ -273,9 +276,15 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         hits
     });
     world.drain();
+    // What an event took must be gone when everybody has read. Tables that have grown, and pages of the bitmap, stay.
+    let of_events: Vec<_> = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH).collect();
+    world.sys.report_leaks_since(&world.before, |entry| of_events.iter().any(|site| site.0 == entry.site));
     let spec = Spec { hook: Some(loaded.setup.system.hook), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
-        (Some(_), Order::Seed(_)) => Spec { order: Order::Schedule(schedule), ..spec },
+        // A short one can be read and edited; a long one could not even be pasted, and its seed does as well.
+        (Some(_), Order::Seed(_)) if schedule.to_string().len() <= LONGEST_SCHEDULE => {
+            Spec { order: Order::Schedule(schedule), ..spec }
+        }
         _ => spec,
     };
     let followed = followed.map(|turns| turns.followed());
@@ -288,6 +297,9 @@ fn cannot_follow(objection: &str) -> InputError {
     let (found, expected) = what.split_once(", expected ").unwrap_or((what, "a schedule that can be followed"));
     InputError::new("<schedule>", format!("{found} {when}").trim(), expected)
 }
+
+/// Characters of a schedule that a replay line carries instead of the seed.
+const LONGEST_SCHEDULE: usize = 1000;
 
 type Measured = (Ended, u64, Vec<(&'static str, u64)>, u64, Option<Followed>);
 

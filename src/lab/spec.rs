@@ -339,7 +339,7 @@ impl FromStr for Spec {
 fn words(line: &str) -> Vec<(usize, &str)> {
     let mut words = Vec::new();
     let mut column = 1;
-    for word in line.split(' ') {
+    for word in line.split(char::is_whitespace) {
         if !word.is_empty() {
             words.push((column, word));
         }

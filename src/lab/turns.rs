@@ -52,6 +52,8 @@ pub struct Turns {
     absent: RefCell<BTreeSet<i32>>,
     skipped: Cell<u64>,
     renumbered: Cell<u64>,
+    /// The pids of those that got another one, by the recorded pid, until they are waited for.
+    actual: RefCell<BTreeMap<i32, i32>>,
     /// Where each task waits for its turn.
     waiting: RefCell<BTreeMap<i32, Rc<WaitQueue>>>,
     /// Told how many acts have begun.
@@ -155,6 +157,7 @@ impl Turns {
             absent: RefCell::default(),
             skipped: Cell::new(0),
             renumbered: Cell::new(0),
+            actual: RefCell::default(),
             waiting: RefCell::default(),
             progress: RefCell::new(Box::new(progress)),
         })
@@ -220,7 +223,11 @@ impl Turns {
     /// The fork of this task came to this.
     fn forked(&self, me: i32, child: i32, result: Result<i32, sim::Errno>) {
         match result {
-            Ok(pid) => self.renumbered.set(self.renumbered.get() + u64::from(pid != child)),
+            Ok(pid) if pid == child => {}
+            Ok(pid) => {
+                self.renumbered.set(self.renumbered.get() + 1);
+                self.actual.borrow_mut().insert(child, pid);
+            }
             Err(errno) => {
                 self.world.done.fork_failed(errno);
                 self.absent.borrow_mut().insert(child);
@@ -254,6 +261,7 @@ async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
                 Done::count(&world.done.execs);
             }
             Does::Wait { child } => {
+                let child = turns.actual.borrow_mut().remove(&child).unwrap_or(child);
                 if wait4(sys, me, WaitFor::Pid(child), false).await.is_ok() {
                     Done::count(&world.done.waits);
                 }

@@ -1,8 +1,12 @@
-//! The numbers of section 2 of the semantics, where this layer has them.
+//! The numbers of section 2 of the semantics, from the crates where they have them.
 
+use fork_model::fork::{TASK_STRUCT, THREAD_SIZE};
+use fork_model::init::boot;
+use fork_model::sched::{State, cap, pf};
+use fork_model::{System, SystemConfig, pid};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use sim::Gfp;
+use sim::{Calm, Event, Gfp, Machine, Site, What};
 use uevent::Core;
 use uevent::af_netlink::{MAX_LINKS, NETLINK_KOBJECT_UEVENT, SIZEOF_NETLINK_OPT, SIZEOF_SOCK, SOCK_MIN_RCVBUF};
 use uevent::kobject::KOBJ_NAME_LEN;
@@ -19,6 +23,8 @@ struct Input {}
 fn every_recorded_constant_is_that_of_the_model() {
     harness::check("constants", |Input {}| {
         let mut json = event_layer();
+        extend(&mut json, tasks());
+        extend(&mut json, sizes_allocated());
         extend(&mut json, not_modelled());
         json
     });
@@ -69,36 +75,66 @@ fn head_size(sizeof_sk_buff: u32) -> u32 {
     bench.core.skb(skb, |s| s.truesize)
 }
 
-/// Numbers of tasks and pids, and sizes that nothing here depends on.
+fn tasks() -> Value {
+    json!({
+        "THREAD_SIZE": THREAD_SIZE,
+        "PID_MAX_DEFAULT": pid::PID_MAX_DEFAULT,
+        "PID_MAX_LIMIT": pid::PID_MAX_LIMIT,
+        "RESERVED_PIDS": pid::RESERVED_PIDS,
+        "BITS_PER_PAGE": pid::BITS_PER_PAGE,
+        "PF_FORKNOEXEC": pf::FORKNOEXEC,
+        "PF_SUPERPRIV": pf::SUPERPRIV,
+        "TASK_RUNNING": State::Running as u8,
+        "TASK_STOPPED": State::Stopped as u8,
+        "CAP_SYS_ADMIN": cap::SYS_ADMIN.trailing_zeros(),
+        "CAP_SYS_RESOURCE": cap::SYS_RESOURCE.trailing_zeros(),
+        "CAP_NET_ADMIN": cap::NET_ADMIN.trailing_zeros(),
+    })
+}
+
+/// Sizes that the model keeps to itself, as it allocates them in a boot.
+fn sizes_allocated() -> Value {
+    let sys = System::new(Machine::new(sim::Config::default(), Calm), SystemConfig::default()).expect("it links");
+    let recording = sys.m.trace.record();
+    sys.m.spawn("init", {
+        let sys = sys.clone();
+        async move {
+            boot(&sys).await.expect("no fault was asked for");
+        }
+    });
+    sys.m.run();
+    let events = recording.take();
+    let size = |wanted: Site| {
+        let size = |event: &Event| match event.what {
+            What::Alloc { site, size, .. } if site == wanted.0 => Some(size),
+            _ => None,
+        };
+        events.iter().find_map(size).expect("a boot allocates it")
+    };
+    json!({"PAGE_SIZE": size(pid::PIDMAP_PAGE), "sizeof(task_struct)": size(TASK_STRUCT)})
+}
+
+/// What the model has no number of, so that these lines compare nothing but the file with the description.
 fn not_modelled() -> Value {
     json!({
+        // Nothing has a layout: a buffer is fields, without fragments, and an object is in no memory of its own.
         "offsetof(sk_buff, truesize)": 192,
         "sizeof(skb_frag_t)": 16,
         "MAX_SKB_FRAGS": 18,
-        "PAGE_SIZE": 4096,
-        "THREAD_SIZE": 8192,
-        "HOTPLUG_PATH_LEN": 256,
         "sizeof(kobject)": 80,
-        "PID_MAX_DEFAULT": 32768,
-        "PID_MAX_LIMIT": 4_194_304,
-        "sizeof(task_struct)": 1712,
-        "PF_FORKNOEXEC": 64,
-        "PF_SUPERPRIV": 256,
-        "TASK_RUNNING": 0,
-        "TASK_STOPPED": 4,
+        // The helper's path is as long as it is.
+        "HOTPLUG_PATH_LEN": 256,
+        // Kinds of pids are names, and no hash chains are indexed by them.
         "PIDTYPE_PID": 0,
         "PIDTYPE_TGID": 1,
         "PIDTYPE_PGID": 2,
         "PIDTYPE_SID": 3,
         "PIDTYPE_MAX": 4,
+        // Fields of their own: Signal::group_exit, Signal::rlimit_nproc, Task::sigpending.
         "SIGNAL_GROUP_EXIT": 8,
         "RLIMIT_NPROC": 6,
-        "CAP_SYS_ADMIN": 21,
-        "CAP_SYS_RESOURCE": 24,
-        "CAP_NET_ADMIN": 12,
         "TIF_SIGPENDING": 2,
+        // A name in the trace.
         "TIF_SYSCALL_TRACE": 0,
-        "RESERVED_PIDS": 300,
-        "BITS_PER_PAGE": 32768,
     })
 }

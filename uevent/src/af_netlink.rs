@@ -337,7 +337,7 @@ fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
 pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
     let (delta, charge, users) = core.skb(skb, |s| {
         s.orphan();
-        (s.tail_room(), s.truesize, s.users)
+        (s.tail_room().cast_unsigned(), s.truesize, s.users)
     });
     if delta.wrapping_mul(2) < charge {
         return skb;

@@ -107,7 +107,7 @@ pub async fn send_uevent(
     gfp: Gfp,
 ) -> Result<(), Errno> {
     if !core.config.kobject_uevent {
-        return Ok(()); // The empty stub of include/linux/kobject_uevent.h.
+        return Ok(()); // An empty function of its own, beside the one below.
     }
     core.m.enter("send_uevent", || vec![("signal", signal.into()), ("obj", obj.into())]);
     let result = do_send_uevent(core, signal, obj, envp, gfp).await;
@@ -141,6 +141,9 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
 /// # Violations
 /// An unknown action leaks the path (semantics, item 14); whoever checks for leaks finds it.
 async fn do_kobject_uevent(core: &Core, kobj: KobjId, action: i32, attr: Option<&[u8]>, gfp: Gfp) -> Result<(), Errno> {
+    if !core.config.kobject_uevent {
+        return Ok(()); // Both callers are empty stubs of include/linux/kobject_uevent.h.
+    }
     let path = kobject_get_path(core, kobj, gfp).await?;
     let signal = action_to_string(action).ok_or(Errno::Inval)?; // The path is lost here.
     let text = core.string(path);
@@ -199,7 +202,7 @@ pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
         vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
     });
     let outcome = do_kobject_fork(core, kobj, parent, child).await;
-    core.fork_outcomes.borrow_mut().count(outcome);
+    core.fork_outcomes.borrow_mut().count(core.config.kobject_uevent, outcome);
     core.m.leave("kobject_fork", None);
 }
 
@@ -246,6 +249,8 @@ fn decimal(buffer: &mut [u8; FORK_BUFFER_SIZE], pid: i32) -> &[u8] {
 pub struct ForkOutcomes {
     /// Somebody got it.
     pub delivered: u64,
+    /// `CONFIG_KOBJECT_UEVENT` is off: `send_uevent()` does nothing, and says 0.
+    pub not_configured: u64,
     /// `-EIO`: no socket.
     pub no_socket: u64,
     /// `-ENOMEM`, before any listener was asked.
@@ -257,8 +262,9 @@ pub struct ForkOutcomes {
 }
 
 impl ForkOutcomes {
-    fn count(&mut self, outcome: Result<(), Errno>) {
+    fn count(&mut self, configured: bool, outcome: Result<(), Errno>) {
         *match outcome {
+            Ok(()) if !configured => &mut self.not_configured,
             Ok(()) => &mut self.delivered,
             Err(Errno::Io) => &mut self.no_socket,
             Err(Errno::NoMem) => &mut self.no_memory,
@@ -270,7 +276,7 @@ impl ForkOutcomes {
     /// All calls of [`kobject_fork`] that came to their end.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.delivered + self.no_socket + self.no_memory + self.nobody + self.no_copy
+        self.delivered + self.not_configured + self.no_socket + self.no_memory + self.nobody + self.no_copy
     }
 }
 
@@ -279,6 +285,9 @@ impl ForkOutcomes {
 /// # Errors
 /// [`Errno::NoDev`] if it cannot be created; then it stays so for ever.
 pub async fn kobject_uevent_init(core: &Core) -> Result<(), Errno> {
+    if !core.config.kobject_uevent {
+        return Ok(()); // There is no such initcall.
+    }
     let sock = netlink_kernel_create(core, NETLINK_KOBJECT_UEVENT).await;
     core.netlink.uevent_sock.set(sock);
     if sock.is_none() {

@@ -42,8 +42,8 @@ impl SkBuff {
 
     /// Bytes between the end of the message and the end of the data area.
     #[must_use]
-    pub fn tail_room(&self) -> u32 {
-        self.end - self.tail()
+    pub fn tail_room(&self) -> i32 {
+        self.end.wrapping_sub(self.tail()).cast_signed()
     }
 
     /// Takes the charge back from the socket that paid. Models `skb_orphan()` with the destructor `sock_rfree()`.

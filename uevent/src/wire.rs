@@ -229,12 +229,14 @@ impl<'a> Message<'a> {
         };
         let pids = (pid()?, pid()?);
         let offset = strings.offset();
-        match strings.next() {
-            Some(extra) if !extra.starts_with(b"SEQNUM=") => {
-                Err(WireError::at(self.bytes, offset, "nothing after the two pids"))
-            }
-            _ => Ok(pids),
-        }
+        let Some(extra) = strings.next() else { return Ok(pids) };
+        let Some(seqnum) = extra.strip_prefix(b"SEQNUM=") else {
+            return Err(WireError::at(self.bytes, offset, "nothing after the two pids"));
+        };
+        self.number::<u64>(offset + b"SEQNUM=".len(), seqnum, "a u64 as %llu writes it")?;
+        let offset = strings.offset();
+        self.require(strings.next().is_none(), offset, "nothing after SEQNUM")?;
+        Ok(pids)
     }
 
     /// Reads `text`, which stands at `offset`, as a number that nothing has cut off.

@@ -26,7 +26,8 @@ fn seen(config: Config) -> Seen {
     let (c, slot) = (core.clone(), out.clone());
     core.m.spawn("t", async move {
         netlink_proto_init(&c).await;
-        kobject_uevent_init(&c).await.expect("a socket");
+        kobject_uevent_init(&c).await.expect("no failure was asked for");
+        assert_eq!(c.uevent_sock().is_some(), c.config.kobject_uevent);
         let sock = netlink_create(&c, NETLINK_KOBJECT_UEVENT).await.expect("a socket");
         netlink_bind(&c, sock, Caller { pid: 500, net_admin: true }, 0, 1).await.expect("bound");
         let kobj = c.new_kobject();

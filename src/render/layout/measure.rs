@@ -169,7 +169,7 @@ impl Run {
                 *queued.borrow_mut() = first.map(|skb| {
                     core.skb(skb, |skb| Queued {
                         data_area: skb.end,
-                        tail_room: skb.tail_room(),
+                        tail_room: skb.tail_room().cast_unsigned(),
                         truesize: skb.truesize,
                     })
                 });
