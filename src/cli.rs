@@ -15,10 +15,11 @@ use crate::input::InputError;
 /// Without a command: a tour on one screen.
 #[derive(Parser, Debug)]
 #[command(name = "forklab", version, about, long_about, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
-    /// With --json the tour is what was found, as JSON
+    /// The tour's finding as JSON
     #[arg(long)]
     json: bool,
 }

@@ -275,7 +275,7 @@ fn a_wrong_flag_says_what_it_takes() {
 
 #[test]
 fn what_is_missing_or_too_much_on_the_command_line_is_named() {
-    begins(&["run"], "the following required arguments were not provided:\n  <SCENARIO>");
+    begins(&["run"], "the following required arguments were not provided:\n  <SCENARIO|--workload <FILE>>\n");
     begins(&["replay"], "the following required arguments were not provided:\n  <LINE>...");
     begins(
         &["layout", "--subsystem", "usb"],
@@ -286,6 +286,18 @@ fn what_is_missing_or_too_much_on_the_command_line_is_named() {
         &["run", "tour", "--seed", "1", "--sched", "p1"],
         "the argument '--seed <N>' cannot be used with '--sched <SCHEDULE>'",
     );
+    for who in ["parent", "child"] {
+        begins(
+            &["layout", &format!("--{who}"), "3", "--hotplug", "/block/sda"],
+            &format!("the argument '--{who} <PID>' cannot be used with '--hotplug <DEVPATH>'"),
+        );
+    }
+    for command in [&["run", "tour"][..], &["replay", "v1 tour"], &["faults"], &["layout"]] {
+        begins(
+            &[&["--json"], command].concat(),
+            &format!("the subcommand '{}' cannot be used with '--json'", command[0]),
+        );
+    }
     begins(&["frobnicate"], "unrecognized subcommand 'frobnicate'");
     begins(&["faults", "x"], "unexpected argument 'x' found");
 }
@@ -301,6 +313,11 @@ fn what_cannot_go_together_is_refused_before_anything_runs() {
         &["run", "--workload", "tests/data/shell.csv.gz", "--trace", "lanes"],
         "found --trace lanes with a workload, expected graph, json or none: a recording has a lane for each of its tasks",
     );
+    for picture in [&[][..], &["--trace", "none"], &["--trace", "graph"], &["--trace", "json"]] {
+        for run in [&["run", "tour", "--all"], &["replay", "v1 tour", "--all"]] {
+            refused(&[&run[..], picture].concat(), "found --all, expected --trace lanes with it");
+        }
+    }
     for flag in [&["--cpus", "2"][..], &["--preempt"], &["--listeners", "2"], &["--rcvbuf", "9"], &["--pace", "eager"]]
     {
         refused(
@@ -314,6 +331,42 @@ fn what_cannot_go_together_is_refused_before_anything_runs() {
     );
 }
 
+/// A path of so many characters, its slash included.
+fn path_of(characters: usize) -> String {
+    format!("/{}", "a".repeat(characters - 1))
+}
+
+#[test]
+fn a_path_over_which_the_kernel_dies_is_refused_in_the_kernels_words() {
+    for characters in [1000, 1001, 1019, 1032] {
+        says(
+            &["layout", "--hotplug", &path_of(characters)],
+            "<command line>: found kernel BUG at net/core/skbuff.c:skb_over_panic(), expected an event that this \
+             kernel can send",
+        );
+    }
+}
+
+#[test]
+fn a_path_that_overflows_the_buffer_and_is_sent_is_drawn_and_found() {
+    for (characters, past) in [(960, 0), (961, 0), (979, 0), (980, 1), (985, 6), (999, 20), (1020, 41), (1031, 52)] {
+        let done = forklab(&["layout", "--hotplug", &path_of(characters)]);
+        assert_eq!((done.code, done.err.as_str()), (Some(i32::from(past > 0)), ""), "{characters}");
+        let bytes = if past == 1 { "byte" } else { "bytes" };
+        let found = format!(
+            " found     kobject_hotplug: sprintf() wrote {past} {bytes} past the 1024 bytes of\n           \
+             kobject_hotplug.buffer (its size class holds 1024)\n"
+        );
+        assert_eq!(done.out.ends_with(&found), past > 0, "{characters}: {}", done.out);
+        assert_eq!(done.out.contains(&format!(" bytes written, {past} past its capacity\n")), past > 0, "{characters}");
+        let json = forklab(&["layout", "--json", "--hotplug", &path_of(characters)]);
+        assert_eq!(json.code, done.code, "{characters}");
+        let json: serde_json::Value = serde_json::from_str(&json.out).expect("JSON");
+        assert_eq!(json["buffers"][0]["overflow"], past, "{characters}");
+        assert_eq!(json["violations"].as_array().is_some_and(Vec::is_empty), past == 0, "{characters}");
+    }
+}
+
 #[test]
 fn a_capture_file_that_cannot_be_written_is_named() {
     let expected = "expected a file that can be written";
@@ -323,9 +376,11 @@ fn a_capture_file_that_cannot_be_written_is_named() {
     );
     says(&["run", "tour", "--pcap", "src"], &format!("src: found a directory, {expected}"));
     if Path::new("/dev/full").exists() {
-        let done = forklab(&["run", "tour", "--pcap", "/dev/full"]);
-        assert_eq!((done.code, done.out.as_str()), (Some(2), ""), "{}", done.err);
-        assert!(done.err.starts_with("forklab: /dev/full: found ") && done.err.contains(expected), "{}", done.err);
+        // The tour's capture fails when it is flushed, the long one while the run goes on.
+        let full = "found an input/output error (No space left on device (os error 28))";
+        for scenario in ["tour", "overrun"] {
+            says(&["run", scenario, "--pcap", "/dev/full"], &format!("/dev/full: {full}, {expected}"));
+        }
     }
 }
 

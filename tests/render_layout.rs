@@ -74,12 +74,45 @@ fn what_cannot_be_sent_cannot_be_drawn() {
     assert_eq!(layout_hotplug(KobjectAction::Add, "block//sda", "block", 1, &[], &machine), Err(path));
     let long = format!("/{}", "d".repeat(1100));
     let broken = layout_hotplug(KobjectAction::Add, &long, "block", 1, &[], &machine);
-    assert!(matches!(&broken, Err(LayoutError::Broken(why)) if why.contains("wrote")), "{broken:?}");
+    assert!(matches!(&broken, Err(LayoutError::Broken(why)) if why.contains("skb_over_panic")), "{broken:?}");
     let silent = MachineConstants {
         kernel: uevent::Config { kobject_uevent: false, ..uevent::Config::default() },
         ..MachineConstants::default()
     };
     assert!(layout_fork(100, 101, &silent).is_err());
+}
+
+/// The event of an object whose path has so many characters.
+fn path_of(characters: usize) -> Result<Layout, LayoutError> {
+    let path = format!("/{}", "a".repeat(characters - 1));
+    layout_hotplug(KobjectAction::Add, &path, "block", 1, &[], &MachineConstants::default())
+}
+
+#[test]
+fn a_path_of_any_length_is_drawn_if_and_only_if_the_kernel_sends_it() {
+    for characters in 940..1100 {
+        let layout = path_of(characters);
+        let sent = !matches!(characters, 1000..1020 | 1032..);
+        assert_eq!(layout.is_ok(), sent, "{characters}");
+        let Ok(layout) = layout else { continue };
+        let buffer = &layout.buffers[0];
+        assert_eq!(buffer.overflow, characters.saturating_sub(979), "{characters}");
+        assert_eq!(layout.violations.is_empty(), characters < 980, "{characters}");
+        assert_eq!(buffer.pieces[3].reserved, 28, "{characters}");
+        let text = layout.to_string();
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    }
+}
+
+#[test]
+fn bytes_past_the_end_of_the_buffer_are_drawn_behind_it() {
+    let text = path_of(985).expect("sent").to_string();
+    let (_, drawn) = text.split_once("   03f0").expect("the last row of the buffer");
+    let rows: Vec<_> = drawn.lines().take(3).collect();
+    assert_eq!(rows[1], "   0400  … the buffer ends here, and this was written all the same:");
+    assert_eq!(rows[2], "   0400  4e 55 4d 3d 31 00                                 |NUM=1.|");
+    let kept = path_of(965).expect("sent").to_string();
+    assert!(kept.contains(" 1010 bytes written, 14 kept free, 0 left\n") && !kept.contains("ends here"), "{kept}");
 }
 
 #[test]

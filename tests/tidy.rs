@@ -160,7 +160,7 @@ fn every_hook_has_a_name_of_its_own_that_is_read_back() {
     let names: BTreeSet<_> = Hook::ALL.iter().map(|hook| hook.name()).collect();
     assert_eq!(names.len(), Hook::ALL.len());
     for hook in Hook::ALL {
-        assert_eq!(Hook::from_name(hook.name()), Some(hook));
+        assert_eq!(Hook::from_name(hook.name()), Some(*hook));
     }
     assert_eq!(Hook::from_name("nowhere"), None);
 }

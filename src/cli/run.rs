@@ -7,9 +7,10 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 use fork_model::Hook;
 use indicatif::{ProgressBar, ProgressStyle};
+use pcap_file::PcapError;
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
@@ -43,7 +44,7 @@ struct Look {
     /// The picture to draw before the report
     #[arg(long, value_enum, default_value_t)]
     trace: Trace,
-    /// Show every event in the lanes, memory and locks that did what they should among them
+    /// With --trace lanes: every event, memory and locks that did what they should among them
     #[arg(long)]
     all: bool,
     /// Write the messages as a capture file for Wireshark
@@ -56,9 +57,10 @@ struct Look {
 
 /// Arguments of `forklab run`.
 #[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
 pub(super) struct RunArgs {
     /// A scenario file (.toml), or the name of a built-in scenario
-    #[arg(value_name = "SCENARIO", required_unless_present = "workload", conflicts_with = "workload")]
+    #[arg(value_name = "SCENARIO")]
     scenario: Option<String>,
     /// A recorded workload, csv or csv.gz
     #[arg(long, value_name = "FILE")]
@@ -232,7 +234,7 @@ fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failu
     }
     if let Some((pcap, path)) = pcap {
         let finished = pcap.finish();
-        finished.map_err(|error| InputError::new(path, error.to_string(), "a file that can be written"))?;
+        finished.map_err(|error| unwritable(path, &error))?;
     }
     draw(look, &recording.take(), &report, out)?;
     Ok(!report.violations.is_empty())
@@ -243,6 +245,9 @@ fn check(spec: &Spec, look: &Look) -> Result<(), InputError> {
     let refuse = |found: &str, expected: &str| Err(InputError::new("<command line>", found, expected));
     if look.json && look.trace != Trace::None {
         return refuse("--json with --trace", "one of them: both go to standard output");
+    }
+    if look.all && look.trace != Trace::Lanes {
+        return refuse("--all", "--trace lanes with it");
     }
     if look.trace == Trace::Lanes && matches!(spec.source, Source::Workload(_)) {
         return refuse(
@@ -282,15 +287,24 @@ fn acts_bar() -> Box<dyn FnMut(usize, usize)> {
 
 type File_ = BufWriter<File>;
 
+const WRITABLE: &str = "a file that can be written";
+
 fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, String), InputError> {
     let name = path.display().to_string();
-    let expected = "a file that can be written";
     let file = File::create(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => InputError::new(&name, "no such directory", expected),
-        _ => InputError::io(&name, &error, expected),
+        io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
+        _ => InputError::io(&name, &error, WRITABLE),
     })?;
-    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| InputError::new(&name, error.to_string(), expected))?;
+    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| unwritable(&name, &error))?;
     Ok((pcap, name))
+}
+
+/// A capture that could not be written; the library's own words speak of reading.
+fn unwritable(name: impl Into<String>, error: &PcapError) -> InputError {
+    match error {
+        PcapError::IoError(error) => InputError::io(name, error, WRITABLE),
+        _ => InputError::new(name, error.to_string(), WRITABLE),
+    }
 }
 
 fn draw(look: &Look, events: &[Event], report: &Report, out: &mut impl Write) -> io::Result<()> {

@@ -31,7 +31,7 @@ pub(super) struct LayoutArgs {
     #[arg(long, value_name = "PID", default_value_t = 101, value_parser = pid, allow_negative_numbers = true)]
     child: i32,
     /// The event of kobject_hotplug() instead, for an object of this path, such as /block/sda
-    #[arg(long, value_name = "DEVPATH")]
+    #[arg(long, value_name = "DEVPATH", conflicts_with_all = ["parent", "child"])]
     hotplug: Option<String>,
     /// Its subsystem
     #[arg(long, value_name = "NAME", default_value = "block", requires = "hotplug")]
@@ -78,7 +78,7 @@ pub(super) fn layout(args: &LayoutArgs, out: &mut impl Write) -> Result<Found, F
     } else {
         write!(out, "{layout}")?;
     }
-    Ok(false)
+    Ok(!layout.violations.is_empty())
 }
 
 fn no_layout(error: LayoutError) -> InputError {
@@ -90,7 +90,8 @@ fn no_layout(error: LayoutError) -> InputError {
         LayoutError::NotSent => {
             wrong("an event that is not sent", "an environment of at most 32 slots and 1,024 bytes")
         }
-        LayoutError::Broken(why) => wrong(&why, "an event that this kernel can send"),
+        // The kernel's words, not the user's: all of them.
+        LayoutError::Broken(why) => InputError { found: why, ..wrong("", "an event that this kernel can send") },
         LayoutError::Config(error) => wrong(&error.to_string(), "a kernel that can be built"),
     }
 }

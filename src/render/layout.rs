@@ -10,7 +10,7 @@ mod measure;
 mod parts;
 
 use serde::{Serialize, Serializer};
-use sim::Value;
+use sim::{Value, Violation};
 
 pub use measure::{LayoutError, MachineConstants, layout_fork, layout_hotplug};
 
@@ -31,6 +31,8 @@ pub struct Layout {
     pub buffers: Vec<BufferRow>,
     /// The socket buffer, and the message in it.
     pub skb: SkbRow,
+    /// The rules that the kernel broke over this message, and sent it all the same.
+    pub violations: Vec<Violation>,
 }
 
 /// Memory from `kmalloc()`.
@@ -68,6 +70,8 @@ pub struct BufferRow {
     pub capacity: usize,
     /// What was written, in order; between two pieces lie bytes that nobody wrote.
     pub pieces: Vec<Piece>,
+    /// How many bytes past its capacity were written.
+    pub overflow: usize,
 }
 
 /// Bytes written at one place.

@@ -214,6 +214,10 @@ pub async fn netlink_insert(core: &Core, sk: SockRef, pid: i32) -> Result<(), Er
         return Err(Errno::AddrInUse);
     }
     nl_pid_hash_dilute(core, protocol).await;
+    // DIFFERENCE: the kernel holds the table's lock from the first look on; here somebody may have come in between.
+    if core.table(protocol, |t| t.pids.contains_key(&pid)) {
+        return Err(Errno::AddrInUse);
+    }
     core.table(protocol, |t| t.pids.insert(pid, sk));
     core.sock(sk, |s| (s.pid, s.hashed) = (pid, true));
     Ok(())

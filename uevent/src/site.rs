@@ -6,7 +6,7 @@ macro_rules! sites {
     ($($name:ident $text:literal $says:literal;)*) => {
         $(#[doc = concat!("`", $text, "`: ", $says, ".")] pub const $name: Site = Site($text);)*
 
-        /// All of them, in the order in which an event with two listeners meets them.
+        /// All of them. [`FORK_EVENT`] has those that a fork event meets, in that order.
         pub const ALL: &[Site] = &[$($name),*];
     };
 }

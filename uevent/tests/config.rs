@@ -80,3 +80,40 @@ fn without_both_the_patched_kernel_does_not_link() {
     let refused = Core::new(Machine::new(sim::Config::default(), Calm), config).err();
     assert_eq!(refused, Some(ConfigError::DoesNotLink));
 }
+
+#[test]
+fn a_fork_event_with_three_listeners_meets_exactly_the_sites_of_the_fault_table_in_that_order() {
+    let core = Rc::new(Core::new(Machine::new(sim::Config::default(), Calm), Config::default()).expect("it links"));
+    let c = core.clone();
+    let recording = std::cell::OnceCell::new();
+    let recording = Rc::new(recording);
+    let slot = recording.clone();
+    core.m.spawn("t", async move {
+        netlink_proto_init(&c).await;
+        kobject_uevent_init(&c).await.expect("a socket");
+        for pid in 500..503 {
+            let sock = netlink_create(&c, NETLINK_KOBJECT_UEVENT).await.expect("a socket");
+            netlink_bind(&c, sock, Caller { pid, net_admin: true }, 0, 1).await.expect("bound");
+        }
+        let kobj = c.new_kobject();
+        kobject_init(&c, kobj);
+        kobject_set_name(&c, kobj, b"fork_kobj", Vec::new).await.expect("a short name");
+        slot.set(c.m.trace.record()).expect("once");
+        kobject_fork(&c, kobj, 100, 101).await;
+    });
+    core.m.run();
+    let mut met: Vec<_> = recording
+        .get()
+        .expect("recorded")
+        .events()
+        .iter()
+        .filter_map(|event| match event.what {
+            sim::What::Alloc { site, .. } => Some(site),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(met.len(), 7, "two clones: {met:?}");
+    met.dedup();
+    let listed: Vec<_> = forklab_uevent::site::FORK_EVENT.iter().map(|site| site.0).collect();
+    assert_eq!(met, listed);
+}

@@ -29,6 +29,9 @@ pub struct FaultRule {
 }
 
 /// Models `CONFIG_FAILSLAB` and `lib/fault-inject.c:should_fail()` (Linux 2.6.20: the patch's time had none of it).
+///
+/// DIFFERENCE: its draws come from a seed of its own, not from the chooser, so that a scenario with failslab replays under
+/// any schedule. An explorer uses [`Faults::explore`] instead, which asks.
 #[derive(Clone, Debug)]
 pub struct Failslab {
     /// Per cent of the allocations that are considered.

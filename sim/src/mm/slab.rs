@@ -88,6 +88,9 @@ impl<T> Handle<T> {
 }
 
 /// The object behind a handle is gone: the access is a use after free, and was reported as one.
+///
+/// DIFFERENCE: the kernel would read poison, or the fields of whoever has the memory by now; here nothing is read, and the
+/// caller says what stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("use after free")]
 pub struct Stale;

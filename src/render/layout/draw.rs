@@ -28,7 +28,11 @@ impl Display for Layout {
             draw_buffer(f, buffer)?;
         }
         draw_message(f, &self.skb)?;
-        draw_skb(f, &self.skb)
+        draw_skb(f, &self.skb)?;
+        if !self.violations.is_empty() {
+            writeln!(f)?;
+        }
+        self.violations.iter().try_for_each(|violation| draw_found(f, &violation.text))
     }
 }
 
@@ -58,20 +62,30 @@ fn draw_slot(f: &mut Formatter<'_>, slot: &SlotRow) -> fmt::Result {
 fn draw_buffer(f: &mut Formatter<'_>, buffer: &BufferRow) -> fmt::Result {
     let used: usize = buffer.pieces.iter().map(|piece| piece.bytes.len()).sum();
     let end = buffer.pieces.iter().map(|piece| piece.offset + piece.reserved).max().unwrap_or(0);
-    let BufferRow { name, capacity, place, .. } = buffer;
+    let BufferRow { name, capacity, place, overflow, .. } = buffer;
     write!(f, "\n char {name}[{capacity}], {place}: {used} bytes written")?;
     let slack = buffer.pieces.iter().map(|piece| piece.reserved - piece.bytes.len()).sum::<usize>();
-    if end < *capacity && slack > 0 {
-        write!(f, ", {slack} kept free")?;
+    // What was kept free behind the end is not the buffer's.
+    let free = slack.min(capacity.saturating_sub(used));
+    if *overflow > 0 {
+        writeln!(f, ", {overflow} past its capacity")?;
+    } else {
+        let free = if free > 0 { format!(", {free} kept free") } else { String::new() };
+        writeln!(f, "{free}, {} left", capacity.saturating_sub(end))?;
     }
-    writeln!(f, ", {} left", capacity - end)?;
+    let end = end.min(capacity + overflow);
     let mut bytes = vec![None; end];
     for piece in &buffer.pieces {
         for (i, byte) in piece.bytes.0.iter().enumerate() {
             bytes[piece.offset + i] = Some(*byte);
         }
     }
-    hex(f, &bytes)?;
+    let (inside, past) = bytes.split_at(end.min(*capacity));
+    hex(f, 0, inside)?;
+    if !past.is_empty() {
+        writeln!(f, "   {capacity:04x}  … the buffer ends here, and this was written all the same:")?;
+        hex(f, *capacity, past)?;
+    }
     if end < *capacity {
         writeln!(f, "   {end:04x}  … to {capacity:04x}: not written")?;
     }
@@ -88,7 +102,7 @@ fn draw_message(f: &mut Formatter<'_>, skb: &SkbRow) -> fmt::Result {
         at += length;
     }
     writeln!(f)?;
-    hex(f, &skb.bytes.0.iter().copied().map(Some).collect::<Vec<_>>())
+    hex(f, 0, &skb.bytes.0.iter().copied().map(Some).collect::<Vec<_>>())
 }
 
 fn draw_skb(f: &mut Formatter<'_>, skb: &SkbRow) -> fmt::Result {
@@ -151,10 +165,24 @@ fn scale(sizes: &[u32], whole: u32) -> Vec<usize> {
     shares
 }
 
-/// Rows of offset, hex and ASCII; a byte that nobody wrote is `--`.
-fn hex(f: &mut Formatter<'_>, bytes: &[Option<u8>]) -> fmt::Result {
+/// A rule that was broken, as a report says it, in lines that fit.
+fn draw_found(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
+    let mut line = String::from(" found    ");
+    for word in text.split(' ') {
+        if line.chars().count() + 1 + word.chars().count() > WIDTH {
+            writeln!(f, "{line}")?;
+            line = " ".repeat(10);
+        }
+        line.push(' ');
+        line.push_str(word);
+    }
+    writeln!(f, "{line}")
+}
+
+/// Rows of offset, hex and ASCII from offset `start` on; a byte that nobody wrote is `--`.
+fn hex(f: &mut Formatter<'_>, start: usize, bytes: &[Option<u8>]) -> fmt::Result {
     for (row, bytes) in bytes.chunks(ROW).enumerate() {
-        let offset = row * ROW;
+        let offset = start + row * ROW;
         let mut digits = String::new();
         let mut ascii = String::new();
         for (i, byte) in bytes.iter().enumerate() {

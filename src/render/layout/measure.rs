@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use sim::mm::size_class;
 use sim::trace::{Args, Event, What};
-use sim::{Calm, Machine, Site, Value};
+use sim::{Calm, Machine, Rule, Site, Value, Violation};
 use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, netlink_bind, netlink_create};
 use uevent::kobject::{KobjId, kobject_init, kobject_set_name};
 use uevent::kobject_uevent::{
@@ -37,7 +37,7 @@ pub enum LayoutError {
     /// The kernel cannot be configured so.
     #[error(transparent)]
     Config(#[from] uevent::ConfigError),
-    /// The kernel broke down over it: what it said.
+    /// The kernel broke down over it before it was sent: what it said.
     #[error("the message was not sent: {0}")]
     Broken(String),
     /// The kernel gave up silently: too many variables, or one too long for what is left of the 1,024 bytes.
@@ -60,15 +60,17 @@ pub fn layout_fork(ppid: i32, cpid: i32, machine: &MachineConstants) -> Result<L
     let skb = run.skb()?;
     let (slots, buffers) = parts::fork(&skb.bytes.0);
     let title = format!("process {ppid} made process {cpid}");
-    Ok(Layout { title, by: "kobject_fork", table, slot_count: parts::slot_count(table), slots, buffers, skb })
+    let slot_count = parts::slot_count(table);
+    Ok(Layout { title, by: "kobject_fork", table, slot_count, slots, buffers, skb, violations: run.violations })
 }
 
 /// Draws the memory of an event with keys, as `kobject_hotplug()` sends it and newer kernels do for everything.
 ///
-/// `vars` are added by the subsystem, in order.
+/// `vars` are added by the subsystem, in order. A path that overflows the 1,024 bytes is drawn as long as the kernel sends
+/// the event: see [`Layout::violations`].
 ///
 /// # Errors
-/// Those of [`LayoutError`]: a path that is none, an environment that does not fit.
+/// Those of [`LayoutError`]: a path that is none, variables that do not fit, a message over which the kernel dies.
 pub fn layout_hotplug(
     action: KobjectAction,
     devpath: &str,
@@ -99,10 +101,11 @@ pub fn layout_hotplug(
     let (table, buffer) = (run.allocation(site::HOTPLUG_ENVP)?, run.allocation(site::HOTPLUG_BUFFER)?);
     let skb = run.skb()?;
     let Some(Value::List(env)) = run.call("call_usermodehelper", "envp") else { return Err(run.missing()) };
-    let left = run.number("op_hotplug", "buffer_size")?;
+    let left = run.signed("op_hotplug", "buffer_size")?;
     let (slots, buffers) = parts::hotplug(env, buffer, left);
     let title = format!("{} {devpath}", String::from_utf8_lossy(action.string()));
-    Ok(Layout { title, by: "kobject_hotplug", table, slot_count: parts::slot_count(table), slots, buffers, skb })
+    let slot_count = parts::slot_count(table);
+    Ok(Layout { title, by: "kobject_hotplug", table, slot_count, slots, buffers, skb, violations: run.violations })
 }
 
 /// A subsystem that says its name and adds these variables.
@@ -148,7 +151,7 @@ struct Queued {
 struct Run {
     events: Vec<Event>,
     queued: Option<Queued>,
-    broken: Option<String>,
+    violations: Vec<Violation>,
 }
 
 impl Run {
@@ -176,14 +179,21 @@ impl Run {
             }
         });
         m.run();
-        let broken = m.violations().first().map(ToString::to_string);
+        let violations = m.violations().clone();
         let queued = queued.take();
-        Ok(Run { events: recording.take(), queued, broken })
+        Ok(Run { events: recording.take(), queued, violations })
     }
 
     /// Why there is nothing to draw.
     fn missing(&self) -> LayoutError {
-        self.broken.clone().map_or(LayoutError::NotSent, LayoutError::Broken)
+        // The last thing that a kernel says is what it died of.
+        let last = self.violations.last().map(|violation| violation.text.clone());
+        last.map_or(LayoutError::NotSent, LayoutError::Broken)
+    }
+
+    /// Whether the kernel did: a byte written too many does not stop it.
+    fn died(&self) -> bool {
+        self.violations.iter().any(|violation| matches!(violation.rule, Rule::Bug | Rule::Oops | Rule::Deadlock))
     }
 
     fn alloc_size(&self, wanted: Site) -> Result<u32, LayoutError> {
@@ -205,14 +215,18 @@ impl Run {
     }
 
     fn number(&self, func: &str, arg: &str) -> Result<u32, LayoutError> {
+        u32::try_from(self.signed(func, arg)?).map_err(|_| self.missing())
+    }
+
+    fn signed(&self, func: &str, arg: &str) -> Result<i64, LayoutError> {
         match self.call(func, arg) {
-            Some(Value::Int(n)) => u32::try_from(*n).map_err(|_| self.missing()),
+            Some(Value::Int(n)) => Ok(*n),
             _ => Err(self.missing()),
         }
     }
 
     fn skb(&self) -> Result<SkbRow, LayoutError> {
-        if self.broken.is_some() {
+        if self.died() {
             return Err(self.missing());
         }
         const BROADCAST: &str = "netlink_broadcast";

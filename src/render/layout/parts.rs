@@ -25,6 +25,11 @@ fn terminated(string: &[u8]) -> Text {
     Text([string, b"\0"].concat())
 }
 
+fn buffer_row(name: &'static str, place: String, capacity: usize, pieces: Vec<Piece>) -> BufferRow {
+    let end = pieces.iter().map(|piece| piece.offset + piece.bytes.len()).max().unwrap_or(0);
+    BufferRow { name, place, capacity, pieces, overflow: end.saturating_sub(capacity) }
+}
+
 /// `char ppid[32], cpid[32]` on the stack, and five slots of which two are sent.
 pub(super) fn fork(message: &[u8]) -> (Vec<SlotRow>, Vec<BufferRow>) {
     let pids: Vec<_> = message.split(|byte| *byte == 0).skip(1).filter(|string| !string.is_empty()).collect();
@@ -32,7 +37,7 @@ pub(super) fn fork(message: &[u8]) -> (Vec<SlotRow>, Vec<BufferRow>) {
     let buffer = |(name, pid): (&'static str, &&[u8])| {
         let bytes = terminated(pid);
         let pieces = vec![Piece { offset: 0, reserved: bytes.len(), bytes }];
-        BufferRow { name, place: "stack".into(), capacity: FORK_BUFFER_SIZE, pieces }
+        buffer_row(name, "stack".into(), FORK_BUFFER_SIZE, pieces)
     };
     let buffers = names.into_iter().zip(&pids).map(buffer).collect();
     let mut slots: Vec<_> = (0..2).map(|index| slot(index, "a constant".into(), b"Not used", SKIPPED)).collect();
@@ -44,12 +49,13 @@ pub(super) fn fork(message: &[u8]) -> (Vec<SlotRow>, Vec<BufferRow>) {
 
 /// `buffer` of 1,024 bytes: three strings, a place for `SEQNUM` that is filled last, then the subsystem's variables.
 ///
-/// `left` is what `kobject_hotplug()` told the subsystem of the room behind that place.
-pub(super) fn hotplug(env: &[Vec<u8>], buffer: Allocation, left: u32) -> (Vec<SlotRow>, Vec<BufferRow>) {
+/// `left` is what `kobject_hotplug()` told the subsystem of the room behind that place: less than 0 when the
+/// place ends behind the buffer.
+pub(super) fn hotplug(env: &[Vec<u8>], buffer: Allocation, left: i64) -> (Vec<SlotRow>, Vec<BufferRow>) {
     const CONSTANTS: usize = 2;
     const SEQNUM: usize = 5;
     let capacity = buffer.size as usize;
-    let own = capacity - left as usize;
+    let own = usize::try_from(i64::from(buffer.size) - left).expect("no more is left than there was");
     let (mut slots, mut pieces, mut offset) = (Vec::new(), Vec::new(), 0);
     for (index, string) in env.iter().enumerate() {
         if index < CONSTANTS {
@@ -64,5 +70,5 @@ pub(super) fn hotplug(env: &[Vec<u8>], buffer: Allocation, left: u32) -> (Vec<Sl
     }
     slots.push(slot(env.len(), "NULL".into(), b"", ENDS));
     let place = buffer.size_class.map_or("no size class".into(), |class| format!("size class {class}"));
-    (slots, vec![BufferRow { name: "buffer", place, capacity, pieces }])
+    (slots, vec![buffer_row("buffer", place, capacity, pieces)])
 }

@@ -51,7 +51,7 @@ pub fn check<I: DeserializeOwned>(file: &str, run: impl Fn(I) -> Value) {
     assert!(vectors::FILES.contains(&file), "{file}.json is missing in the list of files");
     let folder = vectors::folder();
     let (path, text) = vectors::read(&folder, file).unwrap_or_else(|error| panic!("{error}"));
-    if !path.starts_with(&folder) {
+    if path.parent() != Some(&folder) {
         say(&format!("{file}.json: not in {}, so {} is read", folder.display(), path.display()));
     }
     let cases: Vec<Case> = serde_json::from_slice(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
