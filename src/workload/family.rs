@@ -91,13 +91,13 @@ impl Family {
     }
 
     fn child(&mut self, pid: i32, tgid: i32) -> Result<(), Wrong> {
-        if pid == 1 {
-            return Err(Wrong::new(CHILD_PID, "fork of pid 1".to_owned(), "a pid above 1: init is made at boot"));
-        }
         // The pid of a leader who has exited stays taken as long as a thread of its group lives.
         if self.alive.contains_key(&pid) || self.group(pid).next().is_some() {
             let found = format!("fork of pid {pid}, which is alive");
             return Err(Wrong::new(CHILD_PID, found, "a child pid that is free"));
+        }
+        if pid == 1 {
+            return Err(Wrong::new(CHILD_PID, "fork of pid 1".to_owned(), "a pid above 1: init is made at boot"));
         }
         if pid != tgid && self.group(tgid).next().is_none() {
             let found = format!("a thread of group {tgid}");
