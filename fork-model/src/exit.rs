@@ -15,6 +15,7 @@ use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
 /// Drops a reference to a task; the last one frees it. Models `put_task_struct()`.
 ///
 /// DIFFERENCE: the user and the group information are given back by `release_task()`, not here.
+#[inline(always)]
 pub fn put_task_struct(sys: &System, tsk: TaskRef, by: &'static str) {
     let left = sys.task(tsk, |t| {
         t.usage -= 1;
@@ -28,6 +29,7 @@ pub fn put_task_struct(sys: &System, tsk: TaskRef, by: &'static str) {
 
 impl System {
     /// Adds a task behind a parent's children. Needs `tasklist_lock`.
+    #[inline(always)]
     pub(crate) fn adopt_child(&self, parent: TaskRef, child: TaskRef) {
         let last = self.task(parent, |t| t.children.last.replace(child));
         self.task(child, |t| (t.children.prev, t.children.next) = (last, None));
@@ -38,6 +40,7 @@ impl System {
     }
 
     /// Takes a task out of its parent's children. Models `REMOVE_LINKS()`; needs `tasklist_lock`.
+    #[inline(always)]
     fn drop_child(&self, parent: TaskRef, child: TaskRef) {
         match self.task(child, |t| (t.children.prev.take(), t.children.next.take())) {
             (None, None) => self.task(parent, |t| (t.children.first, t.children.last) = (None, None)),
@@ -64,6 +67,7 @@ impl System {
     }
 
     /// The task of a pid from now on, unless it has one: only 0 is shared, by the idle tasks.
+    #[inline(always)]
     pub(crate) fn hash_pid(&self, pid: i32, task: TaskRef) {
         let mut hash = self.pid_hash.borrow_mut();
         let pid = usize::try_from(pid).expect("pids are not negative");
@@ -74,13 +78,14 @@ impl System {
     }
 
     /// The pid is no longer this task's.
+    #[inline(always)]
     fn unhash_pid(&self, pid: i32, task: TaskRef) {
         let mut hash = self.pid_hash.borrow_mut();
         hash[usize::try_from(pid).expect("pids are not negative")].take_if(|hashed| *hashed == task);
     }
 
     /// Whether a task is the last of its group that has not been released.
-    #[inline]
+    #[inline(always)]
     fn thread_group_empty(&self, tsk: TaskRef) -> bool {
         let signal = self.task(tsk, |t| t.signal);
         self.signal(signal, |s| s.count == 1)
@@ -337,6 +342,7 @@ fn wait_task_zombie(sys: &System, child: TaskRef) -> (i32, i32) {
 }
 
 /// Looks for a zombie among the children of the group.
+#[inline(always)]
 fn look(sys: &System, current: TaskRef, which: WaitFor) -> Found {
     if sys.thread_group_empty(current) {
         return look_among(sys, current, which);
@@ -353,6 +359,7 @@ fn look(sys: &System, current: TaskRef, which: WaitFor) -> Found {
 }
 
 /// Looks among the children of one thread. A leader that has exited is nobody's until its last thread is gone.
+#[inline(always)]
 fn look_among(sys: &System, parent: TaskRef, which: WaitFor) -> Found {
     let mut found = Found::Nobody;
     let mut next = sys.task(parent, |t| t.children.first);

@@ -39,6 +39,7 @@ pub const THREAD_SIZE: u32 = 8192;
 const PAGE_SIZE: u64 = 4096;
 
 /// Models `free_task()`, when the last reference is gone.
+#[inline(always)]
 pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
     sys.m.call("free_task", Vec::new, None);
     let thread_info = sys.task(tsk, |t| t.thread_info);
@@ -47,6 +48,7 @@ pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
     free_task_struct(sys, tsk);
 }
 
+#[inline(always)]
 fn free_task_struct(sys: &System, tsk: TaskRef) {
     sys.m.call("free_task_struct", Vec::new, None);
     sys.tasks.free(&sys.m, tsk, "free_task_struct");
@@ -132,6 +134,7 @@ fn check_flags(clone_flags: u32) -> Result<(), Errno> {
 }
 
 /// Counts the new process for its user, against its limit. Too many is an error unless the caller is privileged.
+#[inline(always)]
 fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno, BadFork)> {
     let (user, signal) = sys.task(p, |t| (t.user, t.signal));
     let limit = sys.signal(signal, |s| s.rlimit_nproc.cur);
@@ -169,7 +172,7 @@ fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
 }
 
 /// What the kernel sets in the copy before it copies anything else.
-#[inline]
+#[inline(always)]
 fn reset_fields(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) {
     sys.m.call("copy_flags", Vec::new, None);
     sys.task(p, |t| {
@@ -182,6 +185,7 @@ fn reset_fields(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) {
 }
 
 /// Copies one thing after the other. On an error: from which label to unwind.
+#[inline(always)]
 fn copy_all(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
     if clone_flags & flags::PARENT_SETTID != 0 {
         put_user(sys, pid).map_err(|e| (e, BadFork::Cleanup))?;
@@ -265,6 +269,7 @@ fn set_sigpending(sys: &System, p: TaskRef) {
 }
 
 /// Puts a task behind its parent's other children. Models `SET_LINKS()`.
+#[inline(always)]
 fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
     let args = || {
         let leads = sys.task(p, |t| t.pid == t.tgid);
@@ -275,6 +280,7 @@ fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
 }
 
 /// Enters a task under its numbers; a process counts. Needs `tasklist_lock`.
+#[inline(always)]
 pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
     let (pid, tgid, signal) = sys.task(p, |t| (t.pid, t.tgid, t.signal));
     attach_pid(&sys.m, &sys.pids, "PIDTYPE_PID", pid);

@@ -80,11 +80,13 @@ fn find_next_offset(page: &Page, offset: i32) -> i32 {
 }
 
 impl Pids {
+    #[inline(always)]
     fn page<R>(&self, m: &Machine, page: Handle<Page>, f: impl FnOnce(&mut Page) -> R) -> R {
         self.pages.with(m, page, "pidmap", f).expect("pages of the bitmap are never freed")
     }
 
     /// Models `test_and_set_bit()`: whether the bit was set before.
+    #[inline(always)]
     fn test_and_set(&self, m: &Machine, page: Handle<Page>, offset: i32) -> bool {
         let (word, bit) = word(offset);
         self.page(m, page, |page| {
@@ -95,7 +97,7 @@ impl Pids {
     }
 
     /// One user of a number less; returns how many are left.
-    #[inline]
+    #[inline(always)]
     fn put(&self, nr: i32) -> u32 {
         let users = &mut self.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
         *users = users.saturating_sub(1);
@@ -124,6 +126,7 @@ impl Pids {
 ///
 /// # Violations
 /// [`sim::Rule::Oops`]: the pid's page was never allocated.
+#[inline(always)]
 pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
     let (page, offset) = place(pid);
     let Some(bits) = pids.map.borrow()[page].page else { match m.oops("free_pidmap").await {} };
@@ -200,7 +203,7 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
 }
 
 /// One more task uses this number. Models the counting of `attach_pid()`, of which the hash chains are left out.
-#[inline]
+#[inline(always)]
 pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) {
     m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
     let mut users = pids.users.borrow_mut();
@@ -212,7 +215,7 @@ pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) 
 }
 
 /// One task less uses this number; the last one gives it back. Models `detach_pid()`.
-#[inline]
+#[inline(always)]
 pub(crate) async fn detach_pid(m: &Machine, pids: &Pids, nr: i32) {
     if pids.put(nr) == 0 {
         free_pidmap(m, pids, nr).await;

@@ -26,6 +26,7 @@ pub const fn sigmask(signal: i32) -> u64 {
 ///
 /// A parent that ignores `SIGCHLD` gets neither the signal nor a zombie: the child's exit signal becomes -1, and it reaps
 /// itself. DIFFERENCE: only the pending bit of a signal is modelled, no handler runs.
+#[inline(always)]
 pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
     let (pid, parent) = sys.task(tsk, |t| (t.pid, t.tracer.unwrap_or(t.parent)));
     let (sighand, group) = sys.task(parent, |t| (t.sighand, t.signal));

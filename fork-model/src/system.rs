@@ -117,13 +117,13 @@ impl System {
     ///
     /// # Panics
     /// If it was freed. Where that can happen in the kernel, the model uses [`System::task_or_gone`].
-    #[inline]
+    #[inline(always)]
     pub fn task<R>(&self, task: TaskRef, f: impl FnOnce(&mut Task) -> R) -> R {
         self.tasks.with(&self.m, task, "task_struct", f).expect("a reference is held")
     }
 
     /// Reads a task that may be gone; then `None`, and a [`Rule::UseAfterFree`] that says what `who` looked at.
-    #[inline]
+    #[inline(always)]
     pub fn task_or_gone<R>(&self, task: TaskRef, who: &str, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
         self.tasks.with(&self.m, task, who, f).ok()
     }
@@ -135,19 +135,19 @@ impl System {
     }
 
     /// Reads or changes what the threads of a group share.
-    #[inline]
+    #[inline(always)]
     pub fn signal<R>(&self, signal: SignalRef, f: impl FnOnce(&mut Signal) -> R) -> R {
         f(&mut self.signals.borrow_mut()[signal.0 as usize])
     }
 
     /// Reads or changes signal handlers.
-    #[inline]
+    #[inline(always)]
     pub fn sighand<R>(&self, sighand: SighandRef, f: impl FnOnce(&mut Sighand) -> R) -> R {
         f(&mut self.sighands.borrow_mut()[sighand.0 as usize])
     }
 
     /// Reads or changes a user.
-    #[inline]
+    #[inline(always)]
     pub fn user<R>(&self, user: UserRef, f: impl FnOnce(&mut User) -> R) -> R {
         f(&mut self.users.borrow_mut()[user.0 as usize])
     }
@@ -157,10 +157,12 @@ impl System {
         UserRef(index(self.users.borrow_mut().insert(user)))
     }
 
+    #[inline(always)]
     pub(crate) fn new_signal(&self, signal: Signal) -> SignalRef {
         SignalRef(index(self.signals.borrow_mut().insert(signal)))
     }
 
+    #[inline(always)]
     pub(crate) fn new_sighand(&self, sighand: Sighand) -> SighandRef {
         SighandRef(index(self.sighands.borrow_mut().insert(sighand)))
     }
@@ -186,14 +188,14 @@ impl System {
     ///
     /// # Errors
     /// What [`System::helper_failures`] asks for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn helper(&self, func: &'static str) -> Result<(), Errno> {
         let failure = self.helper_failure(func);
         self.m.call(func, Vec::new, Some(failure.map_or(0, Errno::rc)));
         failure.map_or(Ok(()), Err)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
         let failures = self.helper_failures.borrow();
         if failures.is_empty() {

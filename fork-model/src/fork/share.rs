@@ -7,6 +7,7 @@ use crate::fork::flags;
 use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, TaskRef};
 
 /// One user of a memory map less. Models `mmput()`.
+#[inline(always)]
 pub(crate) fn mmput(sys: &System, mm: MmRef) {
     let mut mms = sys.mms.borrow_mut();
     let users = &mut mms[mm.0 as usize];
@@ -19,6 +20,7 @@ pub(crate) fn mmput(sys: &System, mm: MmRef) {
 }
 
 /// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
+#[inline(always)]
 pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
     if let Some(vfork_done) = sys.task(tsk, |t| t.vfork_done.take()) {
         sys.m.call("complete(vfork)", Vec::new, None);
@@ -68,6 +70,7 @@ pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Resul
 }
 
 /// One user of a `signal_struct` less. Models the end of `__exit_signal()`.
+#[inline(always)]
 pub(crate) fn put_signal(sys: &System, signal: SignalRef) {
     let mut signals = sys.signals.borrow_mut();
     let shared = &mut signals[signal.0 as usize];
@@ -78,6 +81,7 @@ pub(crate) fn put_signal(sys: &System, signal: SignalRef) {
 }
 
 /// One user of a `sighand_struct` less. Models `__exit_sighand()`.
+#[inline(always)]
 pub(crate) fn put_sighand(sys: &System, sighand: SighandRef) {
     let mut sighands = sys.sighands.borrow_mut();
     let shared = &mut sighands[sighand.0 as usize];
