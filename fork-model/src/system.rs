@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use sim::lock::Lock;
 use sim::mm::{Kind, Ledger, LiveEntry};
-use sim::{Cache, Errno, Machine, Rule};
+use sim::{Cache, Errno, Machine};
 use slab::Slab;
 use uevent::kobject::KobjId;
 use uevent::{ConfigError, Core};
@@ -122,7 +122,7 @@ impl System {
         self.tasks.with(&self.m, task, "task_struct", f).expect("a reference is held")
     }
 
-    /// Reads a task that may be gone; then `None`, and a [`Rule::UseAfterFree`] that says what `who` looked at.
+    /// Reads a task that may be gone; then `None`, and a [`sim::Rule::UseAfterFree`] that says what `who` looked at.
     #[inline(always)]
     pub fn task_or_gone<R>(&self, task: TaskRef, who: &str, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
         self.tasks.with(&self.m, task, who, f).ok()
@@ -216,16 +216,11 @@ impl System {
         self.m.live(&self.ledgers())
     }
 
-    /// Reports as a leak whatever is allocated now and was not at `before`, and should be gone. Returns how many.
-    pub fn report_leaks_since(&self, before: &[LiveEntry], should_be_gone: impl Fn(&LiveEntry) -> bool) -> usize {
+    /// What is allocated now and was not at `before`, oldest first.
+    #[must_use]
+    pub fn live_since(&self, before: &[LiveEntry]) -> Vec<LiveEntry> {
         let last = before.iter().map(|entry| entry.seq).max().unwrap_or(0);
-        let is_leak = |entry: &LiveEntry| entry.seq > last && should_be_gone(entry);
-        let leaks: Vec<_> = self.live().into_iter().filter(is_leak).collect();
-        for entry in &leaks {
-            let text = format!("leak: {} bytes of {} were never freed", entry.size, entry.site);
-            self.m.report(Rule::Leak, text, Some(format!("allocated by lane {} in step {}", entry.lane, entry.step)));
-        }
-        leaks.len()
+        self.live().into_iter().filter(|entry| entry.seq > last).collect()
     }
 }
 

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::choice::{Chooser, Question};
 use crate::lane::{Lane, LaneName, Lanes};
-use crate::mm::{Buf, Cache, Ledger, Memory};
+use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
 use crate::violation::{Rule, Violation};
 
@@ -197,16 +197,12 @@ impl Machine {
         self.trace.emit(self, || What::Printk { text: text() });
     }
 
-    /// Reports everything still allocated in these caches and in `kmalloc()` as a [`Rule::Leak`]; returns how many.
-    ///
-    /// Called by whoever knows that nothing should be left.
-    pub fn report_leaks(&self, caches: &[&dyn Ledger]) -> usize {
-        let live = self.live(caches);
-        for entry in &live {
+    /// Reports each of these as a [`Rule::Leak`]: called by whoever knows that it should be gone. See [`Machine::live`].
+    pub fn report_leaks(&self, leaks: &[LiveEntry]) {
+        for entry in leaks {
             let text = format!("leak: {} bytes of {} were never freed", entry.size, entry.site);
             let cause = format!("allocated by lane {} in step {}", entry.lane, entry.step);
             self.report(Rule::Leak, text, Some(cause));
         }
-        live.len()
     }
 }

@@ -142,11 +142,7 @@ fn row(hook: Hook, site: Site, call: u64, times: Times, listeners: usize) -> Row
     });
     world.drain();
     // The page of the bitmap stays for good, as in the kernel.
-    let leaks = world
-        .sys
-        .live()
-        .into_iter()
-        .filter(|entry| entry.site != PIDMAP_PAGE.0 && !world.before.iter().any(|before| before.seq == entry.seq));
+    let leaks = world.sys.live_since(&world.before).into_iter().filter(|entry| entry.site != PIDMAP_PAGE.0);
     let heard = world.listeners.iter().map(|listener| {
         let heard = listener.heard.borrow();
         let pid = |rc: &i64| i32::try_from(*rc).ok().filter(|pid| *pid > 0);

@@ -278,7 +278,9 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     world.drain();
     // What an event took must be gone when everybody has read. Tables that have grown, and pages of the bitmap, stay.
     let of_events: Vec<_> = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH).collect();
-    world.sys.report_leaks_since(&world.before, |entry| of_events.iter().any(|site| site.0 == entry.site));
+    let mut leaks = world.sys.live_since(&world.before);
+    leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
+    m.report_leaks(&leaks);
     let spec = Spec { hook: Some(loaded.setup.system.hook), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
         // A short one can be read and edited; a long one could not even be pasted, and its seed does as well.
