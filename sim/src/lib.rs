@@ -55,4 +55,4 @@ pub use lane::{Ended, Lane, LaneName};
 pub use machine::{Config, Machine};
 pub use mm::{Cache, Gfp, Handle, Site};
 pub use trace::{Event, Value, What};
-pub use violation::{Rule, Violation};
+pub use violation::{Law, Rule, Violation};

@@ -28,6 +28,24 @@ pub enum Rule {
     Oops,
     /// `WARN_ON()` never holds.
     Warning,
+    /// Locks are always taken in one order (lockdep).
+    LockOrder,
+    /// Who waits is woken when what it waits for has come.
+    LostWakeup,
+    /// A counter that several lanes change is changed under a lock, or atomically.
+    DataRace,
+    /// A rule of the layers above, with its id and its sentence.
+    #[serde(untagged)]
+    Law(Law),
+}
+
+/// A rule that the layers above state and check: a property of the notification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Law {
+    /// Its id, such as `P12`.
+    pub id: &'static str,
+    /// The rule in one sentence, for people.
+    pub sentence: &'static str,
 }
 
 impl Rule {
@@ -44,6 +62,10 @@ impl Rule {
             Rule::Bug => "BUG() is never reached",
             Rule::Oops => "no NULL pointer is followed",
             Rule::Warning => "WARN_ON() never holds",
+            Rule::LockOrder => "locks are always taken in one order",
+            Rule::LostWakeup => "who waits is woken when what it waits for has come",
+            Rule::DataRace => "a counter that several lanes change is changed under a lock, or atomically",
+            Rule::Law(law) => law.sentence,
         }
     }
 }

@@ -1,0 +1,9 @@
+//! The museum: what mails of two decades found wrong with this notification, and what nobody found.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`experiment`] | one small story on the modelled kernel, told under any list of choices |
+//! | [`defects`] | the second wing: genuine defects of 2.6.11 beside the patch, `G10` … `G40` |
+
+pub mod defects;
+pub mod experiment;
