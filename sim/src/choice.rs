@@ -10,6 +10,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::lane::LaneName;
+use crate::touch::{Access, Object};
 
 /// What is being decided.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +23,20 @@ pub enum Question<'a> {
     Branch(&'static str),
 }
 
+/// An answer to [`Question::Lane`]: nobody; this run need not go on.
+pub const STOP: u32 = u32::MAX;
+
+/// What a chooser wants to be told. Each costs more than the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Questions with at least two answers.
+    Choices,
+    /// Also every step ([`Chooser::stepped`]).
+    Steps,
+    /// Also questions about lanes with one answer, and what each step touches ([`Chooser::touched`], [`Chooser::woke`]).
+    Touches,
+}
+
 /// Answers every question of a run. The answers, in order, are the run.
 pub trait Chooser {
     /// An answer below `n`; `n` is at least 2, a question with one answer is not asked.
@@ -30,9 +45,46 @@ pub trait Chooser {
     /// Told of each step, in order, also of those in which nobody had a choice.
     fn stepped(&mut self, _lane: LaneName) {}
 
+    /// What the machine is to tell this chooser beyond its questions.
+    fn needs(&self) -> Needs {
+        Needs::Choices
+    }
+
+    /// Told what the step that runs touches, with [`Needs::Touches`].
+    fn touched(&mut self, _object: Object, _access: Access) {}
+
+    /// Told whom the step that runs has started or woken, with [`Needs::Touches`]: what that lane does next comes after it.
+    fn woke(&mut self, _lane: LaneName) {}
+
     /// Why the run no longer is the one that was asked for, if so: a replayed schedule named a lane that could not run.
     fn objection(&self) -> Option<String> {
         None
+    }
+}
+
+impl<C: Chooser + ?Sized> Chooser for Box<C> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        (**self).choose(question, n)
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        (**self).stepped(lane);
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn touched(&mut self, object: Object, access: Access) {
+        (**self).touched(object, access);
+    }
+
+    fn woke(&mut self, lane: LaneName) {
+        (**self).woke(lane);
+    }
+
+    fn objection(&self) -> Option<String> {
+        (**self).objection()
     }
 }
 
