@@ -20,6 +20,7 @@ use slab::Slab;
 
 use crate::choice::{Question, STOP};
 use crate::machine::Machine;
+use crate::touch::{Access, Object, RUNQUEUE};
 use crate::trace::What;
 use crate::violation::Rule;
 
@@ -190,10 +191,10 @@ impl Lanes {
         self.lanes = lanes;
     }
 
-    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`.
-    fn place(&mut self, lane: Lane, displaced: Option<Lane>) {
+    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`. True if it had none.
+    fn place(&mut self, lane: Lane, displaced: Option<Lane>) -> bool {
         if self.all[lane.0 as usize].cpu.is_some() {
-            return;
+            return false;
         }
         let cpu = self.idle_cpu().unwrap_or_else(|| {
             let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
@@ -203,6 +204,7 @@ impl Lanes {
         self.queue.retain(|queued| *queued != lane);
         self.cpus[cpu as usize] = Some(lane);
         self.all[lane.0 as usize].cpu = Some(cpu);
+        true
     }
 
     fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
@@ -297,6 +299,7 @@ impl Machine {
                 Poll::Pending => lanes.all[lane.0 as usize].work = Some(work),
                 Poll::Ready(()) => {
                     self.trace.emit(self, || What::End);
+                    self.tell_left();
                     lanes.leave_cpu(lane);
                     lanes.all.remove(lane.0 as usize);
                     self.runnable.set(self.runnable.get() - 1);
@@ -343,7 +346,9 @@ impl Machine {
             return None;
         }
         let lane = lanes.lanes[pick as usize];
-        lanes.place(lane, me.map(|(lane, _)| lane));
+        if lanes.place(lane, me.map(|(lane, _)| lane)) {
+            self.tell_placed();
+        }
         Some(lane)
     }
 
@@ -351,6 +356,9 @@ impl Machine {
         let lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
         for (_, lane) in &lanes.all {
+            if lane.state == State::Runnable && ended != Ended::Stopped {
+                self.tell_blocked(lane.name, RUNQUEUE, Access::Write);
+            }
             if let State::Waits { on, patient: false, .. } = lane.state
                 && ended != Ended::Stopped
             {
@@ -413,6 +421,7 @@ impl Machine {
             self.runnable.set(self.runnable.get() - 1);
             if !spins {
                 lanes.leave_cpu(lane);
+                self.tell_left();
             }
         }
         self.trace.emit(self, || What::Wait { on });
@@ -420,42 +429,53 @@ impl Machine {
     }
 
     /// The current lane, whose future then is pending, finds a lock taken: it spins, or sleeps.
-    pub(crate) fn wait_for_lock(&self, on: &'static str, spins: bool) {
+    pub(crate) fn wait_for_lock(&self, on: &'static str, spins: bool, access: Access) {
         let lane = self.current.get().expect("outside of every lane nobody holds a lock");
-        self.block(lane, on, spins, false);
+        self.block(lane, on, (spins, false), access);
         self.trace.emit(self, || What::Wait { on });
     }
 
     /// A lane that stood before a lock finds it taken by the time it gets there.
-    pub(crate) fn block(&self, lane: Lane, on: &'static str, spins: bool, silent: bool) {
+    pub(crate) fn block(&self, lane: Lane, on: &'static str, (spins, silent): (bool, bool), access: Access) {
         let lanes = &mut *self.lanes.borrow_mut();
         let state = &mut lanes.all[lane.0 as usize];
         if state.state != State::Runnable {
             return;
         }
         state.state = State::Waits { on, spins, patient: false, silent };
+        self.tell_blocked(state.name, Object::named(on), access);
         self.runnable.set(self.runnable.get() - 1);
-        if !spins && lanes.leave_cpu(lane).is_none() {
-            lanes.queue.retain(|queued| *queued != lane);
+        if !spins {
+            self.tell_left();
+            if lanes.leave_cpu(lane).is_none() {
+                lanes.queue.retain(|queued| *queued != lane);
+            }
         }
     }
 
     /// Makes a waiting lane runnable; one that does not wait stays as it is.
     pub(crate) fn wake(&self, lane: Lane) {
-        let lanes = &mut *self.lanes.borrow_mut();
-        let Some(state) = lanes.all.get_mut(lane.0 as usize) else { return };
-        if let State::Waits { spins, silent, .. } = state.state {
-            state.state = State::Runnable;
-            let name = state.name;
-            self.runnable.set(self.runnable.get() + 1);
-            if !spins {
-                lanes.queue.push_back(lane);
-            }
-            if !silent {
-                self.trace.emit(self, || What::Wake { lane: name });
-            }
+        if let Some(name) = self.unblock(lane) {
             self.tell_woken(name);
         }
+    }
+
+    /// The same for one that stands before a lock: that the lock is free now orders nothing, it might have come there first.
+    /// Returns its name if it waited.
+    pub(crate) fn unblock(&self, lane: Lane) -> Option<LaneName> {
+        let lanes = &mut *self.lanes.borrow_mut();
+        let state = lanes.all.get_mut(lane.0 as usize)?;
+        let State::Waits { spins, silent, .. } = state.state else { return None };
+        state.state = State::Runnable;
+        let name = state.name;
+        self.runnable.set(self.runnable.get() + 1);
+        if !spins {
+            lanes.queue.push_back(lane);
+        }
+        if !silent {
+            self.trace.emit(self, || What::Wake { lane: name });
+        }
+        Some(name)
     }
 
     /// The lane that runs now died in a BUG or an oops: it keeps its locks and memory, and never runs again.
@@ -467,6 +487,7 @@ impl Machine {
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.all[lane.0 as usize].state = State::Dead;
             lanes.leave_cpu(lane);
+            self.tell_left();
             self.runnable.set(self.runnable.get() - 1);
         }
         std::future::pending().await

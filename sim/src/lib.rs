@@ -43,6 +43,7 @@
 
 pub mod choice;
 pub mod errno;
+pub mod explore;
 pub mod lane;
 pub mod lock;
 mod lockdep;

@@ -23,6 +23,12 @@ pub struct Mode {
     sleeps: bool,
 }
 
+impl Mode {
+    fn access(&self) -> Access {
+        if self.exclusive { Access::Write } else { Access::Read }
+    }
+}
+
 macro_rules! modes {
     ($($name:ident $lock:literal $unlock:literal $exclusive:literal $irq:literal $sleeps:literal;)*) => {
         impl Mode {
@@ -86,9 +92,9 @@ impl Lock {
     fn tell_waiters(&self, m: &Machine) {
         for (lane, mode) in self.waiters.borrow().iter() {
             if self.is_taken(mode) {
-                m.block(*lane, self.name, !mode.sleeps, true);
+                m.block(*lane, self.name, (!mode.sleeps, true), mode.access());
             } else {
-                m.wake(*lane);
+                m.unblock(*lane);
             }
         }
     }
@@ -97,7 +103,7 @@ impl Lock {
     #[inline]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.touch(Object::named(self.name), if mode.exclusive { Access::Write } else { Access::Read });
+        m.touch(Object::named(self.name), mode.access());
         let outer = m.here(|lane| {
             lane.preempt_count += u32::from(!mode.sleeps);
             lane.irqs_off += u32::from(mode.irq);
@@ -153,7 +159,7 @@ impl<'a> Take<'a> {
             self.queued = true;
             lock.waiters.borrow_mut().push((me, mode));
             if lock.is_taken(mode) {
-                m.wait_for_lock(lock.name, !mode.sleeps);
+                m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
             }
             return Poll::Pending;
         }

@@ -102,7 +102,7 @@ impl Machine {
     /// Does what the chooser needs to be done.
     fn serve(&self) {
         let needs = self.chooser.borrow().needs();
-        self.watched.set(self.watched.get() || needs != Needs::Choices);
+        self.watched.set(needs != Needs::Choices);
         self.explored.set(needs == Needs::Touches);
     }
 
@@ -129,6 +129,13 @@ impl Machine {
     pub fn begin(&self, chooser: impl Chooser + 'static) {
         *self.chooser.borrow_mut() = Box::new(chooser);
         self.step.set(0);
+        self.serve();
+    }
+
+    /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
+    pub fn hand_over(&self, chooser: impl Chooser + 'static) {
+        *self.chooser.borrow_mut() = Box::new(chooser);
+        self.stopped.set(false);
         self.serve();
     }
 

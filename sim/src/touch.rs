@@ -32,8 +32,11 @@ impl Object {
     }
 }
 
-/// Who runs where. Two placements commute as long as there are as many CPUs as lanes and nobody asks for his CPU.
+/// The CPUs as so many places: who takes one may leave none for another lane. Commutes as long as there are as many CPUs as
+/// lanes and nobody asks for his CPU.
 pub(crate) const RUNQUEUE: Object = Object::named("runqueue");
+/// The CPUs by their numbers, which taking and leaving change.
+pub(crate) const CPUS: Object = Object::named("cpu numbers");
 
 /// How a step touches an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +76,29 @@ impl Machine {
         }
     }
 
+    /// The step that runs began by taking a CPU.
+    pub(crate) fn tell_placed(&self) {
+        if self.explored.get() && !self.closing.get() {
+            let chooser = &mut *self.chooser.borrow_mut();
+            chooser.touched(RUNQUEUE, Access::Write);
+            chooser.touched(CPUS, Access::Write);
+        }
+    }
+
+    /// The step that runs gives its lane's CPU up.
+    pub(crate) fn tell_left(&self) {
+        if self.explored.get() && !self.closing.get() {
+            self.chooser.borrow_mut().touched(CPUS, Access::Write);
+        }
+    }
+
+    /// This lane cannot go on as long as the object is as it is; what it would do next with it.
+    pub(crate) fn tell_blocked(&self, lane: LaneName, object: Object, access: Access) {
+        if self.explored.get() {
+            self.chooser.borrow_mut().blocked(lane, object, access);
+        }
+    }
+
     /// The step that runs has started or woken this lane.
     #[inline]
     pub(crate) fn tell_woken(&self, lane: LaneName) {
@@ -97,7 +123,7 @@ impl Machine {
     /// Models `smp_processor_id()`: the CPU of the lane that runs, for code whose result depends on it.
     pub fn smp_processor_id(&self) -> u32 {
         self.placement.set(true);
-        self.touch(RUNQUEUE, Access::Read);
+        self.touch(CPUS, Access::Read);
         self.cpu()
     }
 }
