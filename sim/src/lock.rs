@@ -246,20 +246,30 @@ impl WaitQueue {
     }
 }
 
-/// All completions count as one for an explorer: there are few.
-const COMPLETIONS: Object = Object::named("struct completion");
-
 /// Models `struct completion`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Completion {
     done: Cell<u32>,
     wait: WaitQueue,
+    object: Object,
+}
+
+impl Default for Completion {
+    fn default() -> Completion {
+        Completion::named("struct completion")
+    }
 }
 
 impl Completion {
+    /// One that an explorer tells from others by its name; the nameless count as one.
+    #[must_use]
+    pub const fn named(name: &str) -> Completion {
+        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(Vec::new())), object: Object::named(name) }
+    }
+
     /// Models `kernel/sched.c:complete()`: one waiter may go on.
     pub fn complete(&self, m: &Machine) {
-        m.touch(COMPLETIONS, Access::Write);
+        m.touch(self.object, Access::Write);
         self.done.set(self.done.get() + 1);
         self.wait.wake_up(m);
     }
@@ -267,11 +277,11 @@ impl Completion {
     /// Models `kernel/sched.c:wait_for_completion()`.
     pub async fn wait_for_completion(&self, m: &Machine) {
         let is_done = || {
-            m.touch(COMPLETIONS, Access::Read);
+            m.touch(self.object, Access::Read);
             self.done.get() > 0
         };
         self.wait.wait_event(m, "kernel/sched.c:wait_for_completion()", false, is_done).await;
-        m.touch(COMPLETIONS, Access::Write);
+        m.touch(self.object, Access::Write);
         self.done.set(self.done.get() - 1);
     }
 }
