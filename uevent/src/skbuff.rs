@@ -127,7 +127,7 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     let sizeof = core.config.sizeof_sk_buff;
     let end = core.skb_data_align(size);
     // In 32 bits a size near the top rounds to none at all: experiment G36.
-    if core.has(Fix::CheckedSize) && end < size {
+    if core.has(Fix::CheckedSize) && (end < size || end.checked_add(SIZEOF_SKB_SHARED_INFO).is_none()) {
         return Err(Errno::NoMem);
     }
     let truesize = end.wrapping_add(sizeof);
