@@ -27,7 +27,7 @@ fixes! {
     ActionFirst;
     /// G15, G35: a message is allocated as large as what it will hold.
     FitMessage;
-    /// G16, G17: `ACTION`, `DEVPATH`, `SUBSYSTEM` and the place of `SEQNUM` are written with a bound.
+    /// G16, G17: `ACTION`, `DEVPATH`, `SUBSYSTEM` and `SEQNUM` are written with a bound, and less than no room is no room.
     BoundHotplug;
     /// G18: `SUBSYSTEM` is read through the name pointer.
     WholeSubsystem;

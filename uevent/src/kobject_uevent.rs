@@ -478,15 +478,15 @@ impl Hotplug<'_> {
         let seq_at = scratch;
         envp.push(Some(Slot::Buffer(seq_at)));
         scratch += b"SEQNUM=18446744073709551616\0".len();
-        // What is left below may be less than nothing: experiment G17.
-        if core.has(Fix::BoundHotplug) && scratch > BUFFER_SIZE as usize {
-            return;
-        }
         envp.resize(NUM_ENVP, None);
         if let Some(op) = hotplug_op {
             let first = 6;
             let num_envp = i32::try_from(NUM_ENVP - first).expect("26");
             let left = BUFFER_SIZE.cast_signed() - i32::try_from(scratch).expect("paths are small");
+            // It may be less than nothing: experiment G17.
+            if core.has(Fix::BoundHotplug) && left < 0 {
+                return;
+            }
             let args = || {
                 vec![
                     ("kset", self.kset.index().into()),
@@ -502,6 +502,10 @@ impl Hotplug<'_> {
             }
         }
         let seqnum = format!("SEQNUM={}\0", next_seqnum(core));
+        // Refused here, the number is used up all the same: a listener sees the gap.
+        if core.has(Fix::BoundHotplug) && seq_at + seqnum.len() > BUFFER_SIZE as usize {
+            return;
+        }
         core.m.write_at(self.buffer, seq_at, seqnum.as_bytes(), "kobject_hotplug: sprintf()");
         let strings = self.strings(core, &envp);
         let slots: Vec<_> = strings.iter().map(|string| Some(string.as_slice())).collect();

@@ -14,8 +14,8 @@ const LAW: Law = Law { id: "G29", sentence: "a listener is never charged more th
 
 /// Item 29: admission is tested before the charge.
 ///
-/// A queue that is exactly full, or one byte below, takes one more message, of any size. So it is to this day, and on
-/// purpose: else a buffer smaller than a message would get none.
+/// A queue that is exactly full, or one byte below, takes one more message, of any size. So it stayed for two
+/// decades, and on purpose: else a buffer smaller than a message would get none.
 ///
 /// Tried: buffers of 2,000, 500 and 256 bytes, one to nine messages of 244.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -23,7 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a full receive buffer takes one more message",
     says: "Whether a listener has room is asked before the message is charged: used bytes may equal the limit, and one more \
            message comes in, however large.",
-    mended_by: "here: the message's own charge is counted, too; Linux admits one more to this day",
+    mended_by: "here: the message's own charge is counted, too",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ChargeFirst),
     faults: 0,

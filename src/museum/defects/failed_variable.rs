@@ -53,10 +53,8 @@ async fn story(sys: Rc<System>) {
         let result = add_hotplug_env_var(&mut env, &mut cur_index, &mut cur_len, b"%s", &[Arg::Str(&text)]);
         obey(&sys.m, LAW, fits == result.is_ok(), || {
             let used: usize = added.iter().sum();
-            format!(
-                "{} bytes for a variable were refused, {used} of {ROOM} were used: cur_len is {cur_len}",
-                length + 1
-            )
+            let what = if result.is_ok() { "taken" } else { "refused" };
+            format!("{} bytes for a variable were {what}, {used} of {ROOM} were used: cur_len is {cur_len}", length + 1)
         });
         if result.is_ok() {
             added.push(length + 1);

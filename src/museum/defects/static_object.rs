@@ -15,7 +15,8 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, pick};
 ///
 /// The object has one reference, no type and no release function. A put brings the count to 0, and cleanup clears the
 /// name pointer of memory that stays in use: the next fork event measures the path and follows NULL, in the forking
-/// process. Static kobjects were declared wrong in 2.6.25, which warns of an object without a release function.
+/// process. Since 2.6.25 cleanup calls an
+/// object without a release function broken, and static kobjects are documented as wrong.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "G10",
     title: "a put on the static fork_kobj makes every later fork oops",
