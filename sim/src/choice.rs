@@ -3,13 +3,16 @@
 //! One strategy is one type. Today: [`Calm`], [`Seeded`], [`Replay`]. An explorer of all schedules is
 //! one more type behind the same trait: it needs nothing of the machine but to be asked.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::rc::Rc;
 use std::str::FromStr;
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::lane::LaneName;
+use crate::touch::{Access, Object};
 
 /// What is being decided.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +25,20 @@ pub enum Question<'a> {
     Branch(&'static str),
 }
 
+/// An answer to [`Question::Lane`]: nobody; this run need not go on.
+pub const STOP: u32 = u32::MAX;
+
+/// What a chooser wants to be told. Each costs more than the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Needs {
+    /// Questions with at least two answers.
+    Choices,
+    /// Also every step ([`Chooser::stepped`]).
+    Steps,
+    /// Also questions about lanes with one answer, and what each step touches ([`Chooser::touched`], [`Chooser::woke`]).
+    Touches,
+}
+
 /// Answers every question of a run. The answers, in order, are the run.
 pub trait Chooser {
     /// An answer below `n`; `n` is at least 2, a question with one answer is not asked.
@@ -30,9 +47,53 @@ pub trait Chooser {
     /// Told of each step, in order, also of those in which nobody had a choice.
     fn stepped(&mut self, _lane: LaneName) {}
 
+    /// What the machine is to tell this chooser beyond its questions.
+    fn needs(&self) -> Needs {
+        Needs::Choices
+    }
+
+    /// Told what the step that runs touches, with [`Needs::Touches`].
+    fn touched(&mut self, _object: Object, _access: Access) {}
+
+    /// Told whom the step that runs has started or woken, with [`Needs::Touches`]: what that lane does next comes after it.
+    fn woke(&mut self, _lane: LaneName) {}
+
+    /// Told that a lane cannot go on, and what it would do to which object if it could, with [`Needs::Touches`].
+    fn blocked(&mut self, _lane: LaneName, _object: Object, _access: Access) {}
+
     /// Why the run no longer is the one that was asked for, if so: a replayed schedule named a lane that could not run.
     fn objection(&self) -> Option<String> {
         None
+    }
+}
+
+impl<C: Chooser + ?Sized> Chooser for Box<C> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        (**self).choose(question, n)
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        (**self).stepped(lane);
+    }
+
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn touched(&mut self, object: Object, access: Access) {
+        (**self).touched(object, access);
+    }
+
+    fn woke(&mut self, lane: LaneName) {
+        (**self).woke(lane);
+    }
+
+    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
+        (**self).blocked(lane, object, access);
+    }
+
+    fn objection(&self) -> Option<String> {
+        (**self).objection()
     }
 }
 
@@ -61,6 +122,116 @@ impl Seeded {
 impl Chooser for Seeded {
     fn choose(&mut self, _question: Question<'_>, n: u32) -> u32 {
         self.0.random_range(0..n)
+    }
+}
+
+/// Gives these answers, one after the other, then the calm one: 0.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    answers: Vec<u32>,
+    at: usize,
+}
+
+impl Follow {
+    /// Follows these answers. One that is too large for its question is taken as the last answer that it has.
+    #[must_use]
+    pub fn new(answers: Vec<u32>) -> Follow {
+        Follow { answers, at: 0 }
+    }
+}
+
+impl Chooser for Follow {
+    fn choose(&mut self, _question: Question<'_>, n: u32) -> u32 {
+        let answer = self.answers.get(self.at).map_or(0, |answer| (*answer).min(n - 1));
+        self.at += 1;
+        answer
+    }
+}
+
+/// The answers of one run, as numbers and in words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choices {
+    /// To every question with at least two answers, in order.
+    pub answers: Vec<u32>,
+    /// Who stepped how often.
+    pub schedule: Schedule,
+    /// Allocations that failed because the chooser said so: the site, and which of its allocations since the search began.
+    pub faults: Vec<(&'static str, u64)>,
+    /// Other branches: what was asked, and the answer.
+    pub picks: Vec<(&'static str, u32)>,
+}
+
+/// Notes what another chooser decides.
+pub struct Recorder<C> {
+    chooser: C,
+    choices: Rc<RefCell<Choices>>,
+    /// Allocations seen, by site.
+    allocations: Vec<(&'static str, u64)>,
+}
+
+impl<C: Chooser> Recorder<C> {
+    /// Notes what this one decides.
+    pub fn new(chooser: C) -> Recorder<C> {
+        Recorder { chooser, choices: Rc::default(), allocations: Vec::new() }
+    }
+
+    /// Where the notes are, during the run and after it.
+    #[must_use]
+    pub fn choices(&self) -> Rc<RefCell<Choices>> {
+        self.choices.clone()
+    }
+}
+
+impl<C: Chooser> Chooser for Recorder<C> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        let answer = self.chooser.choose(question, n);
+        let choices = &mut *self.choices.borrow_mut();
+        if n > 1 {
+            choices.answers.push(answer);
+        }
+        match question {
+            Question::Lane(_) => {}
+            Question::Branch(name) => choices.picks.push((name, answer)),
+            Question::Fault(site) => {
+                let count = match self.allocations.iter_mut().find(|(known, _)| *known == site) {
+                    Some((_, count)) => count,
+                    None => {
+                        self.allocations.push((site, 0));
+                        &mut self.allocations.last_mut().expect("just pushed").1
+                    }
+                };
+                *count += 1;
+                if answer == 1 {
+                    choices.faults.push((site, *count));
+                }
+            }
+        }
+        answer
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        self.choices.borrow_mut().schedule.push(lane);
+        self.chooser.stepped(lane);
+    }
+
+    fn needs(&self) -> Needs {
+        self.chooser.needs().max(Needs::Steps)
+    }
+
+    fn touched(&mut self, object: Object, access: Access) {
+        self.chooser.touched(object, access);
+    }
+
+    fn woke(&mut self, lane: LaneName) {
+        self.chooser.woke(lane);
+    }
+
+    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
+        self.chooser.blocked(lane, object, access);
+    }
+
+    fn objection(&self) -> Option<String> {
+        self.chooser.objection()
     }
 }
 

@@ -18,8 +18,9 @@ use std::task::{Context, Poll, Waker};
 use serde::{Serialize, Serializer};
 use slab::Slab;
 
-use crate::choice::Question;
+use crate::choice::{Question, STOP};
 use crate::machine::Machine;
+use crate::touch::{Access, Object, RUNQUEUE};
 use crate::trace::What;
 use crate::violation::Rule;
 
@@ -90,8 +91,10 @@ pub struct Lane(u32);
 pub enum Ended {
     /// Every lane ended, or waits where it may wait for ever.
     Quiet,
-    /// Some lane waits for what nobody can bring any more; a [`Rule::Deadlock`] violation names it.
+    /// Some lane waits for what nobody can bring any more; a [`Rule::Deadlock`] or [`Rule::LostWakeup`] violation names it.
     Deadlock,
+    /// The chooser has seen enough ([`STOP`](crate::choice::STOP)): the lanes were dropped where they stood.
+    Stopped,
 }
 
 type Work = Pin<Box<dyn Future<Output = ()>>>;
@@ -100,8 +103,9 @@ type Work = Pin<Box<dyn Future<Output = ()>>>;
 enum State {
     /// Wants a CPU, or has one.
     Runnable,
-    /// Waits; `spins` keeps its CPU busy, `patient` may last to the end of the run.
-    Waits { on: &'static str, spins: bool, patient: bool },
+    /// Waits; `spins` keeps its CPU busy, `patient` may last to the end of the run. `silent`: it did not get as far as to
+    /// see that it has to, somebody took the lock that it was about to take.
+    Waits { on: &'static str, spins: bool, patient: bool, silent: bool },
     /// Hit a BUG or an oops; its locks and memory stay as they were.
     Dead,
 }
@@ -118,6 +122,8 @@ pub(crate) struct LaneState {
     pub(crate) irqs_off: u32,
     /// Names of the locks held, innermost last, and the step in which each was taken.
     pub(crate) held: Vec<(&'static str, u64)>,
+    /// Looked at its condition after the run was over, and found that it holds: nobody had woken it.
+    pub(crate) overslept: bool,
 }
 
 impl LaneState {
@@ -175,7 +181,7 @@ impl Lanes {
         lanes
             .extend(self.cpus.iter().flatten().filter(|lane| self.runs(**lane) && me.is_none_or(|(m, _)| m != **lane)));
         if self.idle_cpu().is_some() || me.is_some_and(|(_, stay)| stay != Stay::OnCpu) {
-            lanes.extend(&self.queue);
+            lanes.extend(self.queue.iter().filter(|lane| self.runs(**lane)));
         }
         if let Some((lane, Stay::Yields)) = me {
             lanes.push(lane);
@@ -185,10 +191,10 @@ impl Lanes {
         self.lanes = lanes;
     }
 
-    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`.
-    fn place(&mut self, lane: Lane, displaced: Option<Lane>) {
+    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`. True if it had none.
+    fn place(&mut self, lane: Lane, displaced: Option<Lane>) -> bool {
         if self.all[lane.0 as usize].cpu.is_some() {
-            return;
+            return false;
         }
         let cpu = self.idle_cpu().unwrap_or_else(|| {
             let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
@@ -198,6 +204,7 @@ impl Lanes {
         self.queue.retain(|queued| *queued != lane);
         self.cpus[cpu as usize] = Some(lane);
         self.all[lane.0 as usize].cpu = Some(cpu);
+        true
     }
 
     fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
@@ -220,10 +227,13 @@ impl Machine {
             preempt_count: 0,
             irqs_off: 0,
             held: Vec::new(),
+            overslept: false,
         };
+        self.saw_lanes(lanes.all.len() + 1);
         let lane = Lane(u32::try_from(lanes.all.insert(state)).expect("fewer lanes than 2^32"));
         lanes.queue.push_back(lane);
         self.runnable.set(self.runnable.get() + 1);
+        self.tell_woken(name);
         lane
     }
 
@@ -251,7 +261,31 @@ impl Machine {
     pub fn run(&self) -> Ended {
         self.settle();
         self.name.set(LaneName::default());
+        if !self.stopped.get() {
+            self.shake();
+        }
         self.finish()
+    }
+
+    /// Wakes every lane that waits impatiently for a condition once more. One that then finds it to hold was never woken
+    /// for it; it goes back to sleep all the same, and [`Machine::finish`] reports it.
+    fn shake(&self) {
+        let waits = |lane: &LaneState| matches!(lane.state, State::Waits { patient: false, spins: false, .. });
+        let sleepers: Vec<_> = {
+            let lanes = self.lanes.borrow();
+            lanes.all.iter().filter(|(_, lane)| waits(lane)).map(|(i, _)| i).collect()
+        };
+        self.closing.set(true); // Nothing of this is part of the run.
+        for i in sleepers {
+            let lane = Lane(u32::try_from(i).expect("fewer lanes than 2^32"));
+            let Some(mut work) = self.lanes.borrow_mut().all[i].work.take() else { continue };
+            self.current.set(Some(lane));
+            // A lane that waits for a lock stays there; one that looked at its condition is pending, too.
+            let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            self.current.set(None);
+            self.lanes.borrow_mut().all[i].work = Some(work);
+        }
+        self.closing.set(false);
     }
 
     /// Runs until nobody can step any more. Whoever waits goes on waiting: [`Machine::run`] may follow.
@@ -265,6 +299,7 @@ impl Machine {
                 Poll::Pending => lanes.all[lane.0 as usize].work = Some(work),
                 Poll::Ready(()) => {
                     self.trace.emit(self, || What::End);
+                    self.tell_left();
                     lanes.leave_cpu(lane);
                     lanes.all.remove(lane.0 as usize);
                     self.runnable.set(self.runnable.get() - 1);
@@ -278,6 +313,9 @@ impl Machine {
 
     /// Whose turn it is: the lane that a point decided for, else one of those that can run.
     fn next_lane(&self) -> Option<Lane> {
+        if self.stopped.get() {
+            return None;
+        }
         let lane = match self.next.take() {
             Some(lane) => lane,
             None => self.decide(self.current.get().map(|lane| (lane, Stay::OnCpu)))?,
@@ -300,20 +338,36 @@ impl Machine {
         let n = u32::try_from(lanes.lanes.len()).expect("fewer lanes than 2^32");
         let pick = match n {
             0 => return None,
-            1 => 0,
+            1 if !self.explored.get() => 0,
             _ => self.chooser.borrow_mut().choose(Question::Lane(&lanes.names), n),
         };
+        if pick == STOP {
+            self.stopped.set(true);
+            return None;
+        }
         let lane = lanes.lanes[pick as usize];
-        lanes.place(lane, me.map(|(lane, _)| lane));
+        if lanes.place(lane, me.map(|(lane, _)| lane)) {
+            self.tell_placed();
+        }
         Some(lane)
     }
 
     fn finish(&self) -> Ended {
         let lanes = std::mem::take(&mut *self.lanes.borrow_mut());
-        let mut ended = Ended::Quiet;
+        let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
         for (_, lane) in &lanes.all {
-            if let State::Waits { on, patient: false, .. } = lane.state {
+            if lane.state == State::Runnable && ended != Ended::Stopped {
+                self.tell_blocked(lane.name, RUNQUEUE, Access::Write);
+            }
+            if let State::Waits { on, patient: false, .. } = lane.state
+                && ended != Ended::Stopped
+            {
                 ended = Ended::Deadlock;
+                if lane.overslept {
+                    let text = format!("lost wake-up: lane {} sleeps in {on} for what has come", lane.name);
+                    self.report_for(lane.name, Rule::LostWakeup, text, None);
+                    continue;
+                }
                 let held: Vec<_> = lane.held.iter().map(|(lock, step)| format!("{lock} (since step {step})")).collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
@@ -363,29 +417,65 @@ impl Machine {
         let lane = self.current.get().expect("only a lane can wait");
         {
             let lanes = &mut *self.lanes.borrow_mut();
-            lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient };
+            lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient, silent: false };
             self.runnable.set(self.runnable.get() - 1);
             if !spins {
                 lanes.leave_cpu(lane);
+                self.tell_left();
             }
         }
         self.trace.emit(self, || What::Wait { on });
         Pause(false).await;
     }
 
+    /// The current lane, whose future then is pending, finds a lock taken: it spins, or sleeps.
+    pub(crate) fn wait_for_lock(&self, on: &'static str, spins: bool, access: Access) {
+        let lane = self.current.get().expect("outside of every lane nobody holds a lock");
+        self.block(lane, on, (spins, false), access);
+        self.trace.emit(self, || What::Wait { on });
+    }
+
+    /// A lane that stood before a lock finds it taken by the time it gets there.
+    pub(crate) fn block(&self, lane: Lane, on: &'static str, (spins, silent): (bool, bool), access: Access) {
+        let lanes = &mut *self.lanes.borrow_mut();
+        let state = &mut lanes.all[lane.0 as usize];
+        if state.state != State::Runnable {
+            return;
+        }
+        state.state = State::Waits { on, spins, patient: false, silent };
+        self.tell_blocked(state.name, Object::named(on), access);
+        self.runnable.set(self.runnable.get() - 1);
+        if !spins {
+            self.tell_left();
+            if lanes.leave_cpu(lane).is_none() {
+                lanes.queue.retain(|queued| *queued != lane);
+            }
+        }
+    }
+
     /// Makes a waiting lane runnable; one that does not wait stays as it is.
     pub(crate) fn wake(&self, lane: Lane) {
+        if let Some(name) = self.unblock(lane) {
+            self.tell_woken(name);
+        }
+    }
+
+    /// The same for one that stands before a lock: that the lock is free now orders nothing, it might have come there first.
+    /// Returns its name if it waited.
+    pub(crate) fn unblock(&self, lane: Lane) -> Option<LaneName> {
         let lanes = &mut *self.lanes.borrow_mut();
-        let Some(state) = lanes.all.get_mut(lane.0 as usize) else { return };
-        if let State::Waits { spins, .. } = state.state {
-            state.state = State::Runnable;
-            self.runnable.set(self.runnable.get() + 1);
-            if !spins {
-                lanes.queue.push_back(lane);
-            }
-            let name = lanes.all[lane.0 as usize].name;
+        let state = lanes.all.get_mut(lane.0 as usize)?;
+        let State::Waits { spins, silent, .. } = state.state else { return None };
+        state.state = State::Runnable;
+        let name = state.name;
+        self.runnable.set(self.runnable.get() + 1);
+        if !spins {
+            lanes.queue.push_back(lane);
+        }
+        if !silent {
             self.trace.emit(self, || What::Wake { lane: name });
         }
+        Some(name)
     }
 
     /// The lane that runs now died in a BUG or an oops: it keeps its locks and memory, and never runs again.
@@ -397,6 +487,7 @@ impl Machine {
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.all[lane.0 as usize].state = State::Dead;
             lanes.leave_cpu(lane);
+            self.tell_left();
             self.runnable.set(self.runnable.get() - 1);
         }
         std::future::pending().await
@@ -431,8 +522,7 @@ impl Future for Point<'_> {
         if self.left {
             return Poll::Ready(());
         }
-        // Alone, or in the kernel of a machine with one CPU and without preemption, a lane goes on.
-        if self.m.runnable.get() <= 1 || (self.stay == Stay::OnCpu && self.m.config().cpus == 1) {
+        if self.m.goes_on(self.stay) {
             self.m.step_on();
             return Poll::Ready(());
         }
@@ -440,7 +530,20 @@ impl Future for Point<'_> {
     }
 }
 
-impl Point<'_> {
+impl Machine {
+    /// Alone, or in the kernel of a machine with one CPU and without preemption, a lane goes on without a question.
+    #[inline]
+    fn goes_on(&self, stay: Stay) -> bool {
+        let alone = self.runnable.get() <= 1 || (stay == Stay::OnCpu && self.config().cpus == 1);
+        alone && !self.explored.get()
+    }
+}
+
+impl<'a> Point<'a> {
+    pub(crate) fn machine(&self) -> &'a Machine {
+        self.m
+    }
+
     /// Lets the chooser say who goes on. Apart from `poll()`, which then is small enough to stand in each of its callers.
     #[cold]
     fn ask(&mut self) -> Poll<()> {

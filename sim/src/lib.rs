@@ -16,6 +16,7 @@
 //! | [`lane`] | lanes, CPUs, the executor, points, sleeping |
 //! | [`lock`] | spinlocks, read/write locks, semaphores, completions, wait queues |
 //! | [`mm`] | gfp flags, size classes, object caches with a ledger, injected faults |
+//! | [`touch`] | what a step touches, and variables that lanes share |
 //! | [`trace`] | typed events, their JSON, their hash |
 //! | [`violation`] | what the lab found |
 //! | [`errno`] | what a modelled function returns |
@@ -42,10 +43,13 @@
 
 pub mod choice;
 pub mod errno;
+pub mod explore;
 pub mod lane;
 pub mod lock;
+mod lockdep;
 mod machine;
 pub mod mm;
+pub mod touch;
 pub mod trace;
 pub mod violation;
 

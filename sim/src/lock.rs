@@ -4,9 +4,12 @@
 //! Taking one is a point; a lane that finds it taken spins (its CPU stays busy) or sleeps, as the lock's kind has it.
 
 use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use crate::lane::Lane;
+use crate::lane::{Lane, Point};
 use crate::machine::Machine;
+use crate::touch::{Access, Object};
 
 /// One way to take a lock.
 #[derive(Debug)]
@@ -18,6 +21,12 @@ pub struct Mode {
     irq: bool,
     /// Sleeps where others spin, and may sleep while it is held.
     sleeps: bool,
+}
+
+impl Mode {
+    fn access(&self) -> Access {
+        if self.exclusive { Access::Write } else { Access::Read }
+    }
 }
 
 macro_rules! modes {
@@ -48,7 +57,8 @@ pub struct Lock {
     name: &'static str,
     /// -1: one writer; above 0: that many readers.
     state: Cell<i32>,
-    waiters: RefCell<Vec<Lane>>,
+    /// Lanes that stand before it, and how each wants it. They can run as long as they could have it.
+    waiters: RefCell<Vec<(Lane, &'static Mode)>>,
 }
 
 impl Lock {
@@ -60,22 +70,16 @@ impl Lock {
 
     /// Takes the lock; it is released when the guard is dropped.
     ///
+    /// A point: others may get in before. A lane that wants a taken lock does not run until it is free.
+    ///
     /// # Violations
     /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) for a semaphore in atomic context.
     #[inline]
-    #[expect(clippy::manual_async_fn, reason = "an async fn keeps each argument twice; see Cache::alloc_with()")]
-    pub fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> impl Future<Output = Held<'a>> {
-        async move {
-            if mode.sleeps {
-                m.might_sleep("kernel/rwsem.c:down()");
-            }
-            m.point().await;
-            while self.is_taken(mode) {
-                self.waiters.borrow_mut().extend(m.current());
-                m.wait(self.name, !mode.sleeps, false).await;
-            }
-            self.hold(m, mode)
+    pub fn take<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Take<'a> {
+        if mode.sleeps {
+            m.might_sleep("kernel/rwsem.c:down()");
         }
+        Take { lock: self, mode, point: m.point(), queued: false }
     }
 
     #[inline]
@@ -83,22 +87,87 @@ impl Lock {
         self.state.get() < 0 || (mode.exclusive && self.state.get() != 0)
     }
 
+    /// Whoever stands before the lock can run if he could have it now.
     #[cold]
-    fn wake_waiters(&self, m: &Machine) {
-        self.waiters.borrow_mut().drain(..).for_each(|waiter| m.wake(waiter));
+    fn tell_waiters(&self, m: &Machine) {
+        for (lane, mode) in self.waiters.borrow().iter() {
+            if self.is_taken(mode) {
+                m.block(*lane, self.name, (!mode.sleeps, true), mode.access());
+            } else {
+                m.unblock(*lane);
+            }
+        }
     }
 
     /// The lock is free for this mode: from here on it is taken.
     #[inline]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.here(|lane| {
+        m.touch(Object::named(self.name), mode.access());
+        let outer = m.here(|lane| {
             lane.preempt_count += u32::from(!mode.sleeps);
             lane.irqs_off += u32::from(mode.irq);
             lane.held.push((self.name, m.step()));
+            lane.held.len() > 1
         });
+        if outer == Some(true) {
+            self.note_order(m);
+        }
         m.call(mode.lock, || vec![("lock", self.name.into())], None);
+        if !self.waiters.borrow().is_empty() {
+            self.tell_waiters(m);
+        }
         Held { lock: self, m, mode }
+    }
+
+    fn note_order(&self, m: &Machine) {
+        let held = m.here(|lane| lane.held.clone()).unwrap_or_default();
+        m.note_lock_order(self.name, &held[..held.len() - 1]);
+    }
+}
+
+/// A lock that is being taken; see [`Lock::take`].
+#[must_use = "a lock is taken where this is awaited"]
+pub struct Take<'a> {
+    lock: &'a Lock,
+    mode: &'static Mode,
+    point: Point<'a>,
+    /// The lane stands in the lock's list of waiters.
+    queued: bool,
+}
+
+impl<'a> Future for Take<'a> {
+    type Output = Held<'a>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<'a>> {
+        let (lock, mode, m) = (self.lock, self.mode, self.point.machine());
+        if !self.queued && !lock.is_taken(mode) && Pin::new(&mut self.point).poll(context).is_ready() {
+            return Poll::Ready(lock.hold(m, mode));
+        }
+        self.stand(m)
+    }
+}
+
+impl<'a> Take<'a> {
+    /// Somebody else is let in, or has the lock.
+    #[cold]
+    fn stand(&mut self, m: &'a Machine) -> Poll<Held<'a>> {
+        let (lock, mode) = (self.lock, self.mode);
+        let me = m.current().expect("outside of every lane nobody else can run");
+        if !self.queued {
+            self.queued = true;
+            lock.waiters.borrow_mut().push((me, mode));
+            if lock.is_taken(mode) {
+                m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
+            }
+            return Poll::Pending;
+        }
+        if lock.is_taken(mode) {
+            return Poll::Pending; // Only a run that is over looks in here without being chosen.
+        }
+        lock.waiters.borrow_mut().retain(|(lane, _)| *lane != me);
+        Poll::Ready(lock.hold(m, mode))
     }
 }
 
@@ -122,6 +191,7 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let Held { lock, m, mode } = *self;
         lock.state.set(if mode.exclusive { 0 } else { lock.state.get() - 1 });
+        m.touch(Object::named(lock.name), Access::Release);
         m.call(mode.unlock, || vec![("lock", lock.name.into())], None);
         m.here(|lane| {
             lane.preempt_count -= u32::from(!mode.sleeps);
@@ -136,7 +206,7 @@ impl Drop for Held<'_> {
         });
         // All of them: who gets the lock now is decided when they step.
         if !lock.waiters.borrow().is_empty() {
-            lock.wake_waiters(m);
+            lock.tell_waiters(m);
         }
     }
 }
@@ -158,6 +228,12 @@ impl WaitQueue {
         while !condition() {
             self.0.borrow_mut().extend(m.current());
             m.wait(on, false, patient).await;
+            if m.closing.get() {
+                // The run is over, and this lane was never woken: it says whether it should have been.
+                let overslept = condition();
+                m.here(|lane| lane.overslept = overslept);
+                std::future::pending::<()>().await;
+            }
         }
     }
 
@@ -170,6 +246,9 @@ impl WaitQueue {
     }
 }
 
+/// All completions count as one for an explorer: there are few.
+const COMPLETIONS: Object = Object::named("struct completion");
+
 /// Models `struct completion`.
 #[derive(Debug, Default)]
 pub struct Completion {
@@ -180,13 +259,19 @@ pub struct Completion {
 impl Completion {
     /// Models `kernel/sched.c:complete()`: one waiter may go on.
     pub fn complete(&self, m: &Machine) {
+        m.touch(COMPLETIONS, Access::Write);
         self.done.set(self.done.get() + 1);
         self.wait.wake_up(m);
     }
 
     /// Models `kernel/sched.c:wait_for_completion()`.
     pub async fn wait_for_completion(&self, m: &Machine) {
-        self.wait.wait_event(m, "kernel/sched.c:wait_for_completion()", false, || self.done.get() > 0).await;
+        let is_done = || {
+            m.touch(COMPLETIONS, Access::Read);
+            self.done.get() > 0
+        };
+        self.wait.wait_event(m, "kernel/sched.c:wait_for_completion()", false, is_done).await;
+        m.touch(COMPLETIONS, Access::Write);
         self.done.set(self.done.get() - 1);
     }
 }

@@ -3,7 +3,8 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
-use crate::choice::{Chooser, Question};
+use crate::choice::{Chooser, Needs, Question};
+use crate::lockdep::LockOrder;
 use crate::lane::{Lane, LaneName, Lanes};
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -42,6 +43,12 @@ pub struct Machine {
     pub(crate) runnable: Cell<u32>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
+    /// The chooser wants to be asked at every point, also when there is one answer, and to hear what each step touches.
+    pub(crate) explored: Cell<bool>,
+    /// The chooser has seen enough.
+    pub(crate) stopped: Cell<bool>,
+    /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
+    pub(crate) placement: Cell<bool>,
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
@@ -53,6 +60,8 @@ pub struct Machine {
     /// Who looks at this run.
     pub trace: Trace,
     violations: RefCell<Vec<Violation>>,
+    /// Which lock was ever taken under which.
+    pub(crate) lock_order: LockOrder,
 }
 
 impl Machine {
@@ -64,7 +73,7 @@ impl Machine {
     pub fn new(config: Config, chooser: impl Chooser + 'static) -> Rc<Machine> {
         assert!(config.cpus > 0, "a machine has a CPU");
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
-        Rc::new(Machine {
+        let machine = Rc::new(Machine {
             lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
             config,
             step: Cell::new(0),
@@ -75,13 +84,26 @@ impl Machine {
             next: Cell::new(None),
             runnable: Cell::new(0),
             watched: Cell::new(false),
+            explored: Cell::new(false),
+            stopped: Cell::new(false),
+            placement: Cell::new(false),
             closing: Cell::new(false),
             chooser: RefCell::new(Box::new(chooser)),
             mem: Memory::default(),
             kmalloc: Cache::default(),
             trace: Trace::default(),
             violations: RefCell::default(),
-        })
+            lock_order: LockOrder::default(),
+        });
+        machine.serve();
+        machine
+    }
+
+    /// Does what the chooser needs to be done.
+    fn serve(&self) {
+        let needs = self.chooser.borrow().needs();
+        self.watched.set(needs != Needs::Choices);
+        self.explored.set(needs == Needs::Touches);
     }
 
     /// What kind of machine this is.
@@ -107,6 +129,14 @@ impl Machine {
     pub fn begin(&self, chooser: impl Chooser + 'static) {
         *self.chooser.borrow_mut() = Box::new(chooser);
         self.step.set(0);
+        self.serve();
+    }
+
+    /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
+    pub fn hand_over(&self, chooser: impl Chooser + 'static) {
+        *self.chooser.borrow_mut() = Box::new(chooser);
+        self.stopped.set(false);
+        self.serve();
     }
 
     /// Asks the chooser; `n` answers are possible. A question with one answer is not asked.

@@ -14,6 +14,7 @@ use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
 use crate::machine::Machine;
+use crate::touch::{Access, Object};
 use crate::trace::What;
 use crate::violation::Rule;
 
@@ -95,7 +96,7 @@ impl<T> Handle<T> {
 #[error("use after free")]
 pub struct Stale;
 
-struct Object<T> {
+struct Entry<T> {
     seq: u64,
     step: u64,
     site: &'static str,
@@ -196,7 +197,9 @@ impl Memory {
 /// A cache of objects of one type. Models `kmem_cache_t`.
 pub struct Cache<T> {
     kind: Kind,
-    objects: RefCell<Slab<Object<T>>>,
+    /// What an explorer calls its objects, see [`Machine::touch`].
+    object: Object,
+    objects: RefCell<Slab<Entry<T>>>,
     /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
     generation: Cell<NonZeroU32>,
     graves: RefCell<Vec<Grave>>,
@@ -214,10 +217,18 @@ impl<T> Cache<T> {
     pub const fn new(kind: Kind) -> Cache<T> {
         Cache {
             kind,
+            object: Object::named("kmem_cache"),
             objects: RefCell::new(Slab::new()),
             generation: Cell::new(NonZeroU32::MIN),
             graves: RefCell::new(Vec::new()),
         }
+    }
+
+    /// The same cache under a name of its own, by which an explorer tells its objects from those of other caches.
+    #[must_use]
+    pub const fn named(mut self, name: &str) -> Cache<T> {
+        self.object = Object::named(name);
+        self
     }
 
     /// How many objects are allocated.
@@ -286,7 +297,7 @@ impl<T> Cache<T> {
     fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: T) -> Handle<T> {
         let generation = self.generation.get();
         self.generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
-        let object = Object { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value };
+        let object = Entry { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value };
         let index = u32::try_from(self.objects.borrow_mut().insert(object)).expect("fewer objects than 2^32");
         Handle { index, generation, of: std::marker::PhantomData }
     }
@@ -297,8 +308,24 @@ impl<T> Cache<T> {
     /// [`Stale`] if it was freed, which is also reported as [`Rule::UseAfterFree`]; `who` says who looked, and at what.
     #[inline]
     pub fn with<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
+        m.touch(self.object.nth(handle.index), Access::Write);
         match self.objects.borrow_mut().get_mut(handle.index as usize) {
             Some(object) if object.generation == handle.generation => return Ok(f(&mut object.value)),
+            _ => {}
+        }
+        self.report_stale(m, handle, Rule::UseAfterFree, "use after free", who);
+        Err(Stale)
+    }
+
+    /// Looks at the object, as [`Cache::with`] does, and changes nothing: for an explorer, two lanes may look in any order.
+    ///
+    /// # Errors
+    /// Those of [`Cache::with`].
+    #[inline]
+    pub fn read<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&T) -> R) -> Result<R, Stale> {
+        m.touch(self.object.nth(handle.index), Access::Read);
+        match self.objects.borrow().get(handle.index as usize) {
+            Some(object) if object.generation == handle.generation => return Ok(f(&object.value)),
             _ => {}
         }
         self.report_stale(m, handle, Rule::UseAfterFree, "use after free", who);
@@ -325,7 +352,8 @@ impl<T> Cache<T> {
     /// The same, for a caller who wants no more than a part of what was in it: the rest is then never copied.
     #[inline]
     fn free_with<R>(&self, m: &Machine, handle: Handle<T>, by: &'static str, part: impl FnOnce(T) -> R) -> Option<R> {
-        let is_there = |object: &Object<T>| object.generation == handle.generation;
+        m.touch(self.object.nth(handle.index), Access::Write);
+        let is_there = |object: &Entry<T>| object.generation == handle.generation;
         let mut objects = self.objects.borrow_mut();
         if !objects.get(handle.index as usize).is_some_and(is_there) {
             drop(objects);
@@ -358,7 +386,7 @@ impl<T> Cache<T> {
 
 impl<T> Ledger for Cache<T> {
     fn list(&self, out: &mut Vec<LiveEntry>) {
-        let entry = |object: &Object<T>| LiveEntry {
+        let entry = |object: &Entry<T>| LiveEntry {
             seq: object.seq,
             site: object.site,
             size: object.size,

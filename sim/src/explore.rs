@@ -1,0 +1,266 @@
+//! Searching all runs of a small scenario, or many of a large one.
+//!
+//! A [`Trial`] is run again and again, each time from its start and under other answers. Who gives the answers is a
+//! [`Strategy`], one a file; what it found is a [`Verdict`] that says what it means. The answers of a run, in order, are one
+//! list of numbers ([`Choices`]): schedule, faults and all else that was asked.
+//!
+//! | module | strategy |
+//! |---|---|
+//! | [`exhaustive`] | every run within stated bounds; of runs that differ only in the order of steps that commute, one |
+//! | [`random`] | uniform draws from a seed |
+//! | [`pct`] | random priorities with few changes: finds rare schedules of few switches, with a known probability |
+//! | [`choice::Follow`](crate::choice::Follow) | one list of answers: replay |
+//!
+//! and, on top of them:
+//!
+//! | module | does |
+//! |---|---|
+//! | [`parallel`] | the same on many cores, as shards, and in parts that can be resumed: with the same result for any number of them |
+//! | [`shrink`] | a shorter list of answers that finds the same |
+//! | [`why`] | the step from which on it was lost, and the nearest run that passes |
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::choice::{Choices, Chooser, Follow, Needs, Question, Recorder};
+use crate::lane::LaneName;
+use crate::touch::{Access, Object};
+use crate::violation::Violation;
+
+pub mod exhaustive;
+pub mod parallel;
+pub mod pct;
+mod race;
+pub mod random;
+pub mod shrink;
+pub mod why;
+
+/// What is explored: one run from its first step to its last. The same answers give the same run.
+pub trait Trial: Sync {
+    /// Runs it under this chooser.
+    fn run(&self, chooser: Box<dyn Chooser>) -> Ran;
+}
+
+impl<F: Fn(Box<dyn Chooser>) -> Ran + Sync> Trial for F {
+    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+        self(chooser)
+    }
+}
+
+/// What came of one run.
+#[derive(Clone, Debug, Default)]
+pub struct Ran {
+    /// The broken rules that are looked for, in order. Empty: it passed.
+    pub found: Vec<Violation>,
+    /// Steps of the run.
+    pub steps: u64,
+    /// [`Machine::placement_matters`](crate::Machine::placement_matters).
+    pub placement: bool,
+}
+
+/// How runs are chosen, one after the other.
+pub trait Strategy: Chooser {
+    /// Prepares for another run, the first one included. False: there is none that is not done.
+    fn next(&mut self) -> bool;
+
+    /// Hears what came of the run that it chose.
+    fn ran(&mut self, _ran: &Ran) -> Counted {
+        Counted::Run
+    }
+
+    /// Once [`Strategy::next`] has said no: whether that was everything, and how much of it was given up.
+    fn complete(&self) -> Option<GivenUp> {
+        None
+    }
+}
+
+/// Runs of a complete search that were not run to their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenUp {
+    /// They only repeated another run in another order.
+    pub repeated: u64,
+    /// They were longer than the bound on steps. Not 0: the proof is about runs up to that length.
+    pub cut: u64,
+}
+
+/// What a run counts as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// A run of its own.
+    Run,
+    /// The beginning of a run that was seen already, in another order.
+    Pruned,
+    /// The search begins anew: it learnt something that it must know from the start.
+    Restart,
+}
+
+/// What a search says. Each variant has the number of runs it stands on.
+#[derive(Clone, Debug)]
+pub enum Verdict {
+    /// No run within the bounds of the strategy finds anything.
+    Proved {
+        /// Complete runs.
+        executions: u64,
+        /// Others.
+        given_up: GivenUp,
+    },
+    /// Nothing was found in so many runs; others may.
+    NotFound {
+        /// Complete runs.
+        executions: u64,
+    },
+    /// Found, in the last of these runs.
+    Violated {
+        /// Complete runs, the one that found it included.
+        executions: u64,
+        /// What, and how to see it again.
+        finding: Box<Finding>,
+    },
+}
+
+impl Verdict {
+    /// How many complete runs it stands on.
+    #[must_use]
+    pub fn executions(&self) -> u64 {
+        match self {
+            Verdict::Proved { executions, .. }
+            | Verdict::NotFound { executions }
+            | Verdict::Violated { executions, .. } => *executions,
+        }
+    }
+
+    /// The finding, if there is one.
+    #[must_use]
+    pub fn finding(&self) -> Option<&Finding> {
+        match self {
+            Verdict::Violated { finding, .. } => Some(finding),
+            _ => None,
+        }
+    }
+}
+
+/// One run that found something.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Its answers.
+    pub choices: Choices,
+    /// What it found.
+    pub found: Vec<Violation>,
+    /// Its steps.
+    pub steps: u64,
+}
+
+/// A strategy that outlives the runs it chooses.
+struct Lent<S>(Rc<RefCell<S>>);
+
+impl<S: Chooser> Chooser for Lent<S> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        self.0.borrow_mut().choose(question, n)
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        self.0.borrow_mut().stepped(lane);
+    }
+
+    fn needs(&self) -> Needs {
+        self.0.borrow().needs()
+    }
+
+    fn touched(&mut self, object: Object, access: Access) {
+        self.0.borrow_mut().touched(object, access);
+    }
+
+    fn woke(&mut self, lane: LaneName) {
+        self.0.borrow_mut().woke(lane);
+    }
+
+    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
+        self.0.borrow_mut().blocked(lane, object, access);
+    }
+}
+
+/// Runs a trial once, and notes its answers.
+pub fn run_once(trial: &dyn Trial, chooser: impl Chooser + 'static) -> Finding {
+    let recorder = Recorder::new(chooser);
+    let choices = recorder.choices();
+    let ran = trial.run(Box::new(recorder));
+    Finding { choices: choices.take(), found: ran.found, steps: ran.steps }
+}
+
+/// Runs a trial under a strategy until something is found, there is no run left, or `most` runs are done.
+///
+/// `progress` hears of the number of complete runs now and then.
+pub fn search<S: Strategy + 'static>(
+    trial: &dyn Trial,
+    strategy: S,
+    most: u64,
+    mut progress: impl FnMut(u64),
+) -> Verdict {
+    let strategy = Rc::new(RefCell::new(strategy));
+    let mut executions = 0;
+    loop {
+        if executions >= most {
+            return Verdict::NotFound { executions };
+        }
+        if !strategy.borrow_mut().next() {
+            return match strategy.borrow().complete() {
+                Some(given_up) => Verdict::Proved { executions, given_up },
+                None => Verdict::NotFound { executions },
+            };
+        }
+        let answers = Rc::new(RefCell::new(Vec::new()));
+        let ran = trial.run(Box::new(Answers { chooser: Lent(strategy.clone()), answers: answers.clone() }));
+        match strategy.borrow_mut().ran(&ran) {
+            Counted::Run => executions += 1,
+            Counted::Pruned => continue,
+            Counted::Restart => {
+                executions = 0;
+                continue;
+            }
+        }
+        if !ran.found.is_empty() {
+            let finding = run_once(trial, Follow::new(answers.take()));
+            assert_eq!(finding.found, ran.found, "the same answers give the same run");
+            return Verdict::Violated { executions, finding: Box::new(finding) };
+        }
+        if executions.is_multiple_of(64) {
+            progress(executions);
+        }
+    }
+}
+
+/// Notes the answers to questions that have a choice.
+struct Answers<C> {
+    chooser: C,
+    answers: Rc<RefCell<Vec<u32>>>,
+}
+
+impl<C: Chooser> Chooser for Answers<C> {
+    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
+        let answer = self.chooser.choose(question, n);
+        if n > 1 {
+            self.answers.borrow_mut().push(answer);
+        }
+        answer
+    }
+
+    fn stepped(&mut self, lane: LaneName) {
+        self.chooser.stepped(lane);
+    }
+
+    fn needs(&self) -> Needs {
+        self.chooser.needs()
+    }
+
+    fn touched(&mut self, object: Object, access: Access) {
+        self.chooser.touched(object, access);
+    }
+
+    fn woke(&mut self, lane: LaneName) {
+        self.chooser.woke(lane);
+    }
+
+    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
+        self.chooser.blocked(lane, object, access);
+    }
+}
