@@ -11,6 +11,8 @@ use std::rc::Rc;
 
 use forklab::museum::defects::ALL;
 use forklab::museum::experiment::Experiment;
+use sim::explore::exhaustive::{Bounds, Exhaustive};
+use sim::explore::{Ran, Verdict, search as search_all};
 use sim::{Chooser, Question};
 use uevent::Fix;
 
@@ -138,6 +140,25 @@ fn every_defect_is_found_in_the_genuine_kernel_and_none_in_the_mended_one() {
         .expect("a string");
     }
     insta::assert_snapshot!("all", table);
+}
+
+#[test]
+fn the_explorer_finds_the_same_and_proves_the_same_in_as_many_executions() {
+    for experiment in ALL {
+        let explored = |mended| {
+            let trial = |chooser: Box<dyn Chooser>| {
+                let (sys, _) = experiment.once(mended, chooser, |_| ());
+                let found = sys.m.violations().clone();
+                Ran { found, steps: sys.m.step(), placement: sys.m.placement_matters() }
+            };
+            search_all(&trial, Exhaustive::new(Bounds::default()), u64::MAX, |_| ())
+        };
+        let walked = search(experiment, false).found_after.expect("found");
+        let Verdict::Violated { executions, .. } = explored(false) else { panic!("{}: not found", experiment.id) };
+        assert_eq!(executions, walked as u64, "{}", experiment.id);
+        let Verdict::Proved { executions, .. } = explored(true) else { panic!("{}: not proved", experiment.id) };
+        assert_eq!(executions, search(experiment, true).executions as u64, "{}", experiment.id);
+    }
 }
 
 #[test]

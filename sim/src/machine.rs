@@ -4,8 +4,8 @@ use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use crate::choice::{Chooser, Needs, Question};
-use crate::lockdep::LockOrder;
 use crate::lane::{Lane, LaneName, Lanes};
+use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
 use crate::violation::{Rule, Violation};

@@ -199,7 +199,8 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some((lane, held)) = m.here(|lane| (lane.name, lane.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()))
+        let Some((lane, held)) =
+            m.here(|lane| (lane.name, lane.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()))
         else {
             return;
         };
@@ -213,7 +214,10 @@ impl<T: Copy> Shared<T> {
         if met.several && met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {
             met.told = true;
             let first = met.first.expect("somebody was here");
-            let text = format!("unlocked shared counter: lanes {first} and {lane} meet in {} without a common lock", self.name);
+            let text = format!(
+                "unlocked shared counter: lanes {first} and {lane} meet in {} without a common lock",
+                self.name
+            );
             m.report(Rule::DataRace, text, None);
         }
     }

@@ -261,9 +261,9 @@ impl Node {
     /// Who sleeps behind this step: whoever slept before it, or was tried in its place, and does not meet it.
     fn asleep_after(&self) -> Vec<(u8, Rc<Touches>)> {
         let meets = |theirs: &Touches| {
-            theirs.iter().any(|(object, how)| {
-                self.touches.iter().any(|(other, their)| other == object && !how.commutes(*their))
-            })
+            theirs
+                .iter()
+                .any(|(object, how)| self.touches.iter().any(|(other, their)| other == object && !how.commutes(*their)))
         };
         let mut asleep = self.sleep.clone();
         asleep.retain(|(lane, theirs)| *lane != self.ran && !self.woke.contains(lane) && !meets(theirs));

@@ -38,7 +38,18 @@ impl Pct {
     pub fn new(seed: u64, runs: std::ops::Range<u64>, depth: u32, steps: u64) -> Pct {
         let rng = generator(seed, runs.start);
         let (next, end) = (runs.start, runs.end);
-        Pct { seed, next, end, depth, steps: steps.max(1), rng, lanes: Vec::new(), changes: Vec::new(), step: 0, low: 0 }
+        Pct {
+            seed,
+            next,
+            end,
+            depth,
+            steps: steps.max(1),
+            rng,
+            lanes: Vec::new(),
+            changes: Vec::new(),
+            step: 0,
+            low: 0,
+        }
     }
 
     fn priority(&mut self, lane: LaneName) -> u64 {
