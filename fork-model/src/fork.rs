@@ -319,6 +319,11 @@ pub async fn copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid:
 
 async fn do_copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
     check_flags(clone_flags)?;
+    // The parent would wait for a child that nobody wakes: experiment G8.
+    let both = flags::VFORK | flags::STOPPED;
+    if clone_flags & both == both && sys.config.core.fixes.has(Fix::StoppedVfork) {
+        return Err(Errno::Inval);
+    }
     sys.helper("security_task_create")?;
     let p = dup_task_struct(sys, current).await?;
     let copied = copy_into(sys, current, p, clone_flags, pid).await;

@@ -7,6 +7,7 @@
 
 use super::experiment::Experiment;
 
+mod asked_for_nothing;
 mod charge;
 mod checked_free;
 mod every_pid;
@@ -20,25 +21,32 @@ mod latch;
 mod long_devpath;
 mod next_page;
 mod own_copy;
+mod sender_address;
+mod sender_yields;
 mod signed_limit;
 mod skb_over_panic;
 mod skb_size;
 mod stage;
 mod static_object;
+mod stopped_vfork;
 mod subsystem_name;
 mod told_loss;
 mod trim;
+mod trimmed_charge;
 mod unknown_action;
 
 /// All of them, in the order of their numbers.
 pub const ALL: &[Experiment] = &[
+    stopped_vfork::EXPERIMENT,
     static_object::EXPERIMENT,
+    sender_address::EXPERIMENT,
     unknown_action::EXPERIMENT,
     skb_over_panic::EXPERIMENT,
     long_devpath::EXPERIMENT,
     hotplug_room::EXPERIMENT,
     subsystem_name::EXPERIMENT,
     failed_variable::EXPERIMENT,
+    asked_for_nothing::EXPERIMENT,
     failed_rename::EXPERIMENT,
     failed_add::EXPERIMENT,
     kernel_socket::EXPERIMENT,
@@ -46,6 +54,8 @@ pub const ALL: &[Experiment] = &[
     charge::EXPERIMENT,
     told_loss::EXPERIMENT,
     own_copy::EXPERIMENT,
+    sender_yields::EXPERIMENT,
+    trimmed_charge::EXPERIMENT,
     trim::EXPERIMENT,
     skb_size::EXPERIMENT,
     every_pid::EXPERIMENT,

@@ -354,7 +354,11 @@ pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
         skb = copy;
     }
     if pskb_expand_head(core, skb, 0, -delta.cast_signed(), gfp).await.is_ok() {
-        core.skb(skb, |s| s.truesize -= delta);
+        // The area was rounded up, the charge is not: experiment G34.
+        core.skb(skb, |s| {
+            s.truesize =
+                if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
+        });
     }
     skb
 }
@@ -464,6 +468,10 @@ pub async fn netlink_broadcast(
         args
     });
     let skb = netlink_trim(core, skb, gfp).await;
+    // Nobody notes the group in the message: experiment G12.
+    if core.has(Fix::SenderGroup) {
+        core.skb(skb, |s| s.dst_groups = group);
+    }
     netlink_lock_table(core);
     let protocol = core.sock(ssk, |s| s.protocol);
     let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false, lost: false };
@@ -481,7 +489,8 @@ pub async fn netlink_broadcast(
         kfree_skb(core, copy);
     }
     kfree_skb(core, skb);
-    if b.delivered && b.congested && gfp.may_wait() {
+    // The sender pays for the slow listener: experiment G33.
+    if b.delivered && b.congested && gfp.may_wait() && !core.has(Fix::NoYield) {
         core.m.call("yield", Vec::new, None);
         core.m.yield_now().await;
     }
@@ -580,7 +589,7 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    Received { len, truncated, from_pid: 0, from_groups: 0 }
+    Received { len, truncated, from_pid: 0, from_groups: core.skb(skb, |s| s.dst_groups) }
 }
 
 /// Makes the kernel's own socket of a protocol, port id 0. Models `netlink_kernel_create()`.

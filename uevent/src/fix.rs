@@ -21,9 +21,13 @@ macro_rules! fixes {
 }
 
 fixes! {
+    /// G8: `CLONE_VFORK` with `CLONE_STOPPED` is refused.
+    StoppedVfork;
     /// G10: an object without a release function is static: its last reference cannot be put.
     StaticObject;
-    /// G14: `do_kobject_uevent()` looks the action up before it takes memory for the path.
+    /// G12: a broadcast notes its group in the message.
+    SenderGroup;
+    /// G14, G22: the action is looked up before anything is taken or asked.
     ActionFirst;
     /// G15, G35: a message is allocated as large as what it will hold.
     FitMessage;
@@ -47,6 +51,10 @@ fixes! {
     ToldLoss;
     /// G31: a copy that cannot be made is lost for one listener, not for all that follow.
     OwnCopy;
+    /// G33: a sender does not yield for a listener.
+    NoYield;
+    /// G34: a trimmed message is charged for its whole area.
+    ChargeArea;
     /// G36: `alloc_skb()` refuses a size that does not survive the rounding.
     CheckedSize;
     /// G37: the last round of `alloc_pidmap()` looks at the whole page.

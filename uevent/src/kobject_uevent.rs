@@ -402,6 +402,10 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
     if !core.config.hotplug {
         return; // The empty stub of include/linux/kobject_uevent.h.
     }
+    // The kset is asked before that: experiment G22.
+    if core.has(Fix::ActionFirst) && action_to_string(action).is_none() {
+        return;
+    }
     let Some((kset, kset_kobj)) = core.nearest_kset(kobj) else { return };
     let ops = core.kset(kset, |kset| kset.hotplug_ops.clone());
     if let Some(filter) = ops.as_ref().and_then(|ops| ops.filter.as_ref()) {

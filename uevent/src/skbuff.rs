@@ -20,6 +20,8 @@ pub struct SkBuff {
     pub truesize: u32,
     /// References to this sk_buff.
     pub users: u32,
+    /// `NETLINK_CB(skb).dst_groups`: 0, since nobody sets it (experiment G12).
+    pub dst_groups: u32,
     /// Set when the data was ever shared with a clone.
     pub cloned: bool,
     /// Where the message starts in the data area: the head room.
@@ -135,6 +137,7 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
         len: 0,
         truesize,
         users: 1,
+        dst_groups: 0,
         cloned: false,
         data: 0,
         end,

@@ -49,15 +49,16 @@ async fn story(sys: Rc<System>) {
     for _ in 0..3 {
         let length = pick(&sys.m, "length of a variable: 3, 9, 19, 31, 32, 39", &[3, 9, 19, 31, 32, 39]);
         let text = vec![b'v'; length];
-        let fits = added.len() + 1 < SLOTS && added.iter().sum::<usize>() + length + 1 <= ROOM;
+        let needs = length + 1; // And a NUL.
+        let fits = added.len() + 1 < SLOTS && added.iter().sum::<usize>() + needs <= ROOM;
         let result = add_hotplug_env_var(&mut env, &mut cur_index, &mut cur_len, b"%s", &[Arg::Str(&text)]);
         obey(&sys.m, LAW, fits == result.is_ok(), || {
             let used: usize = added.iter().sum();
             let what = if result.is_ok() { "taken" } else { "refused" };
-            format!("{} bytes for a variable were {what}, {used} of {ROOM} were used: cur_len is {cur_len}", length + 1)
+            format!("{needs} bytes for a variable were {what}, {used} of {ROOM} were used: cur_len is {cur_len}")
         });
         if result.is_ok() {
-            added.push(length + 1);
+            added.push(needs);
         }
     }
     sys.m.kfree(buffer, "the story");
