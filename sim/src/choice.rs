@@ -153,6 +153,10 @@ impl Chooser for Follow {
 pub struct Choices {
     /// To every question with at least two answers, in order.
     pub answers: Vec<u32>,
+    /// How many answers each of these questions had.
+    pub of: Vec<u32>,
+    /// The step that each of them decided about, from 1.
+    pub at: Vec<u64>,
     /// Who stepped how often.
     pub schedule: Schedule,
     /// Allocations that failed because the chooser said so: the site, and which of its allocations since the search began.
@@ -188,6 +192,9 @@ impl<C: Chooser> Chooser for Recorder<C> {
         let choices = &mut *self.choices.borrow_mut();
         if n > 1 {
             choices.answers.push(answer);
+            choices.of.push(n);
+            let running = u64::from(!matches!(question, Question::Lane(_)));
+            choices.at.push(choices.schedule.steps() + 1 - running);
         }
         match question {
             Question::Lane(_) => {}
@@ -252,6 +259,18 @@ impl Schedule {
     #[must_use]
     pub fn switches(&self) -> usize {
         self.0.len().saturating_sub(1)
+    }
+
+    /// Its first steps, so many of them.
+    #[must_use]
+    pub fn up_to(&self, steps: u64) -> Schedule {
+        let mut left = steps;
+        let take = |(lane, count): &(LaneName, u64)| {
+            let taken = left.min(*count);
+            left -= taken;
+            (taken > 0).then_some((*lane, taken))
+        };
+        Schedule(self.0.iter().map_while(take).collect())
     }
 
     /// How many steps in all.
