@@ -3,7 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`experiment`] | one small story on the modelled kernel, told under any list of choices |
-//! | [`defects`] | the second wing: genuine defects of 2.6.11 beside the patch, `G10` … `G40` |
+//! | [`defects`] | the second wing: genuine defects of 2.6.11 beside the patch, `G8` … `G43` |
 
 pub mod defects;
 pub mod experiment;

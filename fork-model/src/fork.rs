@@ -5,6 +5,7 @@ use std::rc::Rc;
 use sim::lock::{Completion, Mode};
 use sim::mm::POISON;
 use sim::{Errno, Gfp, Site};
+use uevent::Fix;
 use uevent::kobject::{kobject_init, kobject_set_name};
 use uevent::kobject_uevent::kobject_fork;
 
@@ -138,8 +139,10 @@ fn check_flags(clone_flags: u32) -> Result<(), Errno> {
 fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno, BadFork)> {
     let (user, signal) = sys.task(p, |t| (t.user, t.signal));
     let limit = sys.signal(signal, |s| s.rlimit_nproc.cur);
-    // Compared unsigned: a negative count would be a huge one (semantics, item 43).
-    if i64::from(sys.user(user, |u| u.processes)).cast_unsigned() >= limit
+    // Compared unsigned: a negative count is a huge one (experiment G43).
+    let processes = i64::from(sys.user(user, |u| u.processes));
+    if (processes >= 0 || !sys.config.core.fixes.has(Fix::SignedLimit))
+        && processes.cast_unsigned() >= limit
         && !capable(sys, current, "CAP_SYS_ADMIN", cap::SYS_ADMIN)
         && !capable(sys, current, "CAP_SYS_RESOURCE", cap::SYS_RESOURCE)
         && !sys.user(user, |u| u.is_root)
@@ -316,6 +319,11 @@ pub async fn copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid:
 
 async fn do_copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
     check_flags(clone_flags)?;
+    // The parent would wait for a child that nobody wakes: experiment G8.
+    let both = flags::VFORK | flags::STOPPED;
+    if clone_flags & both == both && sys.config.core.fixes.has(Fix::StoppedVfork) {
+        return Err(Errno::Inval);
+    }
     sys.helper("security_task_create")?;
     let p = dup_task_struct(sys, current).await?;
     let copied = copy_into(sys, current, p, clone_flags, pid).await;
@@ -415,6 +423,7 @@ pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work:
 }
 
 async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Option<Work>) -> Result<i32, Errno> {
+    let last_pid = sys.pids.last_pid.get();
     let pid = alloc_pidmap(&sys.m, &sys.pids).await;
     sys.m.call("alloc_pidmap", Vec::new, Some(pid.map_or(-1, i64::from)));
     let pid = pid.ok_or(Errno::Again)?;
@@ -431,6 +440,10 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
         Err(error) => {
             sys.m.call("free_pidmap", || vec![("pid", pid.into())], None);
             free_pidmap(&sys.m, &sys.pids, pid).await;
+            // The number is free and is not used again for a whole round: experiment G38.
+            if sys.config.core.fixes.has(Fix::FailedFork) && sys.pids.last_pid.get() == pid {
+                sys.pids.last_pid.set(last_pid);
+            }
             return Err(error);
         }
     };

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 
 use sim::mm::Kind;
 use sim::{Cache, Gfp, Handle, Machine, Site};
+use uevent::{Fix, Fixes};
 
 /// `PID_MAX_DEFAULT`.
 pub const PID_MAX_DEFAULT: i32 = 32_768;
@@ -42,6 +43,7 @@ pub struct Pids {
     pub last_pid: Cell<i32>,
     /// How many tasks use a number as their pid, thread group, process group or session.
     users: RefCell<Vec<u32>>,
+    fixes: Fixes,
 }
 
 impl Default for Pids {
@@ -53,6 +55,7 @@ impl Default for Pids {
             pid_max: Cell::new(PID_MAX_DEFAULT),
             last_pid: Cell::new(0),
             users: RefCell::default(),
+            fixes: Fixes::NONE,
         }
     }
 }
@@ -80,6 +83,11 @@ fn find_next_offset(page: &Page, offset: i32) -> i32 {
 }
 
 impl Pids {
+    /// The same with these defects repaired.
+    pub(crate) fn with_fixes(fixes: Fixes) -> Pids {
+        Pids { fixes, ..Pids::default() }
+    }
+
     #[inline(always)]
     fn page<R>(&self, m: &Machine, page: Handle<Page>, f: impl FnOnce(&mut Page) -> R) -> R {
         self.pages.with(m, page, "pidmap", f).expect("pages of the bitmap are never freed")
@@ -112,6 +120,15 @@ impl Pids {
         self.map.borrow()[page].page.is_some_and(|page| self.page(m, page, |page| page[word] & bit != 0))
     }
 
+    /// The pages that exist, and how many of the bits of each are clear, whatever its counter says.
+    #[must_use]
+    pub fn nr_clear(&self, m: &Machine) -> Vec<(usize, i32)> {
+        let clear = |page: &mut Page| page.iter().map(|word| word.count_zeros().cast_signed()).sum();
+        let map = self.map.borrow();
+        let pages = map.iter().enumerate().filter_map(|(i, map)| Some((i, map.page?)));
+        pages.map(|(i, page)| (i, self.page(m, page, clear))).collect()
+    }
+
     /// The pages that exist, and how many pids each has free by its counter.
     #[must_use]
     pub fn nr_free(&self) -> Vec<(usize, i32)> {
@@ -129,6 +146,10 @@ impl Pids {
 #[inline(always)]
 pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
     let (page, offset) = place(pid);
+    // Neither the page nor the bit is asked for: experiment G40.
+    if pids.fixes.has(Fix::CheckedFree) && !pids.is_used(m, pid) {
+        return;
+    }
     let Some(bits) = pids.map.borrow()[page].page else { match m.oops("free_pidmap").await {} };
     let (word, bit) = word(offset);
     pids.page(m, bits, |page| page[word] &= !bit);
@@ -153,12 +174,16 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     for round in 0..=max_scan {
         let there = pids.map.borrow()[page].page;
         let bits = match there {
-            Some(bits) => bits,
-            None => get_zeroed_page(m, pids, page).await?,
+            Some(bits) => Some(bits),
+            None => get_zeroed_page(m, pids, page).await,
         };
-        if pids.map.borrow()[page].nr_free > 0 {
-            // In the last round, back in the first page, the search ends where it began.
-            let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0;
+        // A page that is not to be had ends the search, though others may have free pids: experiment G39.
+        if bits.is_none() && !pids.fixes.has(Fix::NextPage) {
+            return None;
+        }
+        if let Some(bits) = bits.filter(|_| pids.map.borrow()[page].nr_free > 0) {
+            // In the last round, back in the first page, the search ends where it began, and before it: experiment G37.
+            let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0 && !pids.fixes.has(Fix::EveryPid);
             loop {
                 if !pids.test_and_set(m, bits, offset) {
                     pids.map.borrow_mut()[page].nr_free -= 1;
@@ -174,7 +199,7 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
         }
         (page, offset) = if i32::try_from(page).expect("few pages") < (pid_max - 1) / BITS_PER_PAGE {
             (page + 1, 0)
-        } else if last == RESERVED_PIDS {
+        } else if last == RESERVED_PIDS && !pids.fixes.has(Fix::EveryPid) {
             return None;
         } else {
             (0, RESERVED_PIDS)

@@ -89,8 +89,8 @@ impl System {
         Ok(Rc::new(System {
             core: Rc::new(Core::new(m.clone(), config.core.clone())?),
             m,
+            pids: Pids::with_fixes(config.core.fixes),
             config,
-            pids: Pids::default(),
             tasklist_lock: Lock::new("tasklist_lock"),
             siglock: Lock::new("siglock"),
             tasks: Cache::new(Kind::CacheAlloc),

@@ -12,7 +12,7 @@ use sim::mm::Buf;
 use sim::{Errno, Gfp, Handle};
 
 use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
-use crate::{Core, site};
+use crate::{Core, Fix, site};
 
 /// `NETLINK_KOBJECT_UEVENT`.
 pub const NETLINK_KOBJECT_UEVENT: usize = 15;
@@ -260,7 +260,8 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
     let sk = core.socks.alloc(&core.m, site::SOCK, SIZEOF_SOCK, Gfp::KERNEL, sock).await.ok_or((Errno::NoMem, None))?;
     let Some(opt) = core.m.kmalloc(site::OPT, SIZEOF_NETLINK_OPT, Gfp::KERNEL).await else {
         sk_free(core, sk);
-        return Err((Errno::NoMem, Some(sk)));
+        // The socket still points at it, and its caller releases the socket: experiment G26.
+        return Err((Errno::NoMem, (!core.has(Fix::FailedSocket)).then_some(sk)));
     };
     core.netlink.made.set(number + 1);
     core.sock(sk, |s| s.opt = Some(opt));
@@ -353,7 +354,11 @@ pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
         skb = copy;
     }
     if pskb_expand_head(core, skb, 0, -delta.cast_signed(), gfp).await.is_ok() {
-        core.skb(skb, |s| s.truesize -= delta);
+        // The area was rounded up, the charge is not: experiment G34.
+        core.skb(skb, |s| {
+            s.truesize =
+                if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
+        });
     }
     skb
 }
@@ -369,11 +374,14 @@ enum Delivered {
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
 fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
     core.sock(sk, |s| {
-        if s.congested {
+        // The latch is older than the room: experiment G27.
+        if s.congested && !core.has(Fix::NoLatch) {
             s.lost.latched += 1;
             return Delivered::No;
         }
-        if s.rmem_alloc.get() > s.rcvbuf {
+        // What this message adds is not asked for: experiment G29.
+        let adds = if core.has(Fix::ChargeFirst) { core.skb(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
+        if s.rmem_alloc.get() + adds > s.rcvbuf {
             s.lost.full += 1;
             return Delivered::No;
         }
@@ -397,19 +405,21 @@ struct Broadcast {
     failure: bool,
     delivered: bool,
     congested: bool,
+    /// A listener's buffer was full, or latched.
+    lost: bool,
 }
 
 /// One listener's turn. Models `do_one_broadcast()`.
 async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
-    if !b.failure && b.copy.is_none() {
+    if (!b.failure || core.has(Fix::OwnCopy)) && b.copy.is_none() {
         b.copy = if core.skb(b.skb, |s| s.users) == 1 {
             Some(skb_get(core, b.skb))
         } else {
             skb_clone(core, b.skb, b.gfp).await.ok()
         };
-        b.failure = b.copy.is_none();
+        b.failure |= b.copy.is_none();
     }
-    // One failed clone fails for all who come later in this broadcast, full or not (semantics, item 31).
+    // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
     let Some(copy) = b.copy else {
         core.sock(sk, |s| s.lost.no_copy += 1);
         return netlink_overrun(core, sk);
@@ -420,7 +430,10 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
             b.delivered = true;
             b.copy = None;
         }
-        Delivered::No => netlink_overrun(core, sk),
+        Delivered::No => {
+            b.lost = true;
+            netlink_overrun(core, sk);
+        }
     }
 }
 
@@ -455,9 +468,13 @@ pub async fn netlink_broadcast(
         args
     });
     let skb = netlink_trim(core, skb, gfp).await;
+    // Nobody notes the group in the message: experiment G12.
+    if core.has(Fix::SenderGroup) {
+        core.skb(skb, |s| s.dst_groups = group);
+    }
     netlink_lock_table(core);
     let protocol = core.sock(ssk, |s| s.protocol);
-    let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false };
+    let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false, lost: false };
     let mut next = 0;
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
     while let Some(sk) = core.table(protocol, |t| t.mc_list.get(next).copied()) {
@@ -472,11 +489,14 @@ pub async fn netlink_broadcast(
         kfree_skb(core, copy);
     }
     kfree_skb(core, skb);
-    if b.delivered && b.congested && gfp.may_wait() {
+    // The sender pays for the slow listener: experiment G33.
+    if b.delivered && b.congested && gfp.may_wait() && !core.has(Fix::NoYield) {
         core.m.call("yield", Vec::new, None);
         core.m.yield_now().await;
     }
     let result = match b {
+        // Who lost it for want of room is told to nobody: experiment G30.
+        Broadcast { lost: true, .. } if core.has(Fix::ToldLoss) => Err(Errno::NoBufs),
         Broadcast { delivered: true, .. } => Ok(()),
         Broadcast { failure: true, .. } => Err(Errno::NoBufs),
         _ => Err(Errno::Srch),
@@ -569,7 +589,7 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    Received { len, truncated, from_pid: 0, from_groups: 0 }
+    Received { len, truncated, from_pid: 0, from_groups: core.skb(skb, |s| s.dst_groups) }
 }
 
 /// Makes the kernel's own socket of a protocol, port id 0. Models `netlink_kernel_create()`.

@@ -8,6 +8,7 @@ use sim::mm::{Kind, Ledger, LiveEntry};
 use sim::{Cache, Machine};
 
 use crate::af_netlink::{Netlink, Sock};
+use crate::fix::{Fix, Fixes};
 use crate::kobject::{Kobject, Kset, Subsystem};
 use crate::kobject_uevent::ForkOutcomes;
 use crate::skbuff::SkBuff;
@@ -24,12 +25,20 @@ pub struct Config {
     pub sizeof_sk_buff: u32,
     /// `sysctl_rmem_default` and `sysctl_rmem_max`, in bytes.
     pub rmem: (i32, i32),
+    /// Which genuine defects are repaired: none.
+    pub fixes: Fixes,
 }
 
 impl Default for Config {
     /// The x86_64 kernel of the vectors.
     fn default() -> Config {
-        Config { hotplug: true, kobject_uevent: true, sizeof_sk_buff: 232, rmem: (124_928, 124_928) }
+        Config {
+            hotplug: true,
+            kobject_uevent: true,
+            sizeof_sk_buff: 232,
+            rmem: (124_928, 124_928),
+            fixes: Fixes::NONE,
+        }
     }
 }
 
@@ -120,6 +129,12 @@ impl Core {
             netlink: Netlink::default(),
             scratch: RefCell::default(),
         })
+    }
+
+    /// Whether this defect is repaired here.
+    #[inline(always)]
+    pub(crate) fn has(&self, fix: Fix) -> bool {
+        self.config.fixes.has(fix)
     }
 
     /// No bytes yet, and room for some.

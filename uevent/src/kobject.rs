@@ -12,7 +12,7 @@ use sim::{Errno, Gfp, Handle};
 use crate::kobject_uevent::{HotplugOps, KobjectAction, kobject_hotplug};
 use crate::sysfs::{sysfs_create_dir, sysfs_create_file, sysfs_remove_dir, sysfs_rename_dir};
 use crate::vsprintf::{Arg, vsnprintf};
-use crate::{Core, site};
+use crate::{Core, Fix, site};
 
 /// Bytes of the name array inside a kobject, its NUL included.
 pub const KOBJ_NAME_LEN: usize = 20;
@@ -308,6 +308,10 @@ pub async fn kobject_add(core: &Core, kobj: Option<KobjId>) -> Result<(), Errno>
     if let Err(error) = create_dir(core, kobj) {
         unlink(core, kobj).await;
         kobject_put(core, parent);
+        // The pointer stays, and cleanup follows it: experiment G25.
+        if core.has(Fix::FailedAdd) {
+            core.kobj(kobj, |k| k.parent = None);
+        }
         return Err(error);
     }
     kobject_hotplug(core, kobj, KobjectAction::Add.number()).await;
@@ -350,7 +354,13 @@ pub async fn kobject_set_name<'a>(
     format: &[u8],
     args: impl Fn() -> Vec<Arg<'a>>,
 ) -> Result<(), Errno> {
-    let need = core.kobj(kobj, |k| vsnprintf(&mut k.name, 20, format, &args()));
+    let mut array = [0; KOBJ_NAME_LEN];
+    let need = vsnprintf(&mut array, 20, format, &args());
+    // The array is overwritten before anybody knows whether the name stays in it: experiment G23.
+    if need < KOBJ_NAME_LEN || !core.has(Fix::FailedRename) {
+        let written = KOBJ_NAME_LEN.min(need + 1);
+        core.kobj(kobj, |k| k.name[..written].copy_from_slice(&array[..written]));
+    }
     let name = if need < KOBJ_NAME_LEN {
         KName::Array
     } else {
@@ -432,6 +442,13 @@ fn kobject_cleanup(core: &Core, kobj: KobjId) {
 /// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (semantics, item 10).
 pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
     let Some(kobj) = kobj.into() else { return };
+    // Nobody can release a static object, but anybody can put it: experiment G10.
+    if core.has(Fix::StaticObject)
+        && core.kobj(kobj, |k| k.refcount) == 1
+        && get_ktype(core, kobj).is_none_or(|ktype| !ktype.release)
+    {
+        return;
+    }
     let left = core.kobj(kobj, |k| {
         k.refcount -= 1;
         k.refcount

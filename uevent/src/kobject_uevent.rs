@@ -10,7 +10,7 @@ use crate::core::Scratch;
 use crate::kobject::{KobjId, KsetId, kobject_get_path};
 use crate::skbuff::{alloc_skb, skb_put};
 use crate::vsprintf::{Arg, vsnprintf};
-use crate::{Core, site};
+use crate::{Core, Fix, site};
 
 /// Bytes of environment of one hotplug event, and of room for one in a message.
 pub const BUFFER_SIZE: u32 = 1024;
@@ -118,7 +118,9 @@ pub async fn send_uevent(
 async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Envp<'_>>, gfp: Gfp) -> Result<(), Errno> {
     let Some(sock) = core.uevent_sock() else { return Err(Errno::Io) };
     let header = u32::try_from(signal.len() + obj.len() + 2).expect("names are small");
-    let skb = alloc_skb(core, header + BUFFER_SIZE, gfp).await?;
+    // Not as much as the environment needs, but as much as one usually does: experiment G15, and the trim of G35.
+    let room = if core.has(Fix::FitMessage) { bytes_of(envp) } else { BUFFER_SIZE };
+    let skb = alloc_skb(core, header + room, gfp).await?;
     skb_put(core, skb, &[signal, b"@", obj, b"\0"]).await;
     if let Some(envp) = envp {
         if envp.len() < 2 {
@@ -133,6 +135,12 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
     netlink_broadcast(core, sock, skb, 0, 1, gfp).await
 }
 
+/// What an environment takes in a message.
+fn bytes_of(envp: Option<Envp<'_>>) -> u32 {
+    let strings = envp.unwrap_or_default().iter().skip(2).map_while(|slot| *slot);
+    u32::try_from(strings.map(|string| string.len() + 1).sum::<usize>()).expect("messages are small")
+}
+
 /// Models `do_kobject_uevent()`: the path, then the action, in this order.
 ///
 /// # Errors
@@ -144,8 +152,11 @@ async fn do_kobject_uevent(core: &Core, kobj: KobjId, action: i32, attr: Option<
     if !core.config.kobject_uevent {
         return Ok(()); // Both callers are empty stubs of include/linux/kobject_uevent.h.
     }
+    if core.has(Fix::ActionFirst) && action_to_string(action).is_none() {
+        return Err(Errno::Inval);
+    }
     let path = kobject_get_path(core, kobj, gfp).await?;
-    let signal = action_to_string(action).ok_or(Errno::Inval)?; // The path is lost here.
+    let signal = action_to_string(action).ok_or(Errno::Inval)?; // The path is lost here: experiment G14.
     let text = core.string(path);
     let result = match attr {
         None => send_uevent(core, signal, &text, None, gfp).await,
@@ -391,6 +402,10 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
     if !core.config.hotplug {
         return; // The empty stub of include/linux/kobject_uevent.h.
     }
+    // The kset is asked before that: experiment G22.
+    if core.has(Fix::ActionFirst) && action_to_string(action).is_none() {
+        return;
+    }
     let Some((kset, kset_kobj)) = core.nearest_kset(kobj) else { return };
     let ops = core.kset(kset, |kset| kset.hotplug_ops.clone());
     if let Some(filter) = ops.as_ref().and_then(|ops| ops.filter.as_ref()) {
@@ -421,7 +436,10 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
             name
         });
         // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (item 18).
-        let name = name.unwrap_or_else(|| core.kobj(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()));
+        let name = name.unwrap_or_else(|| match core.has(Fix::WholeSubsystem) {
+            true => core.name(kset_kobj).unwrap_or_default(),
+            false => core.kobj(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()), // Experiment G18.
+        });
         path = kobject_get_path(core, kobj, Gfp::KERNEL).await.ok();
         if let Some(path) = path {
             let event = Hotplug { action, name, kset, kobj, buffer, path: core.string(path) };
@@ -453,6 +471,10 @@ impl Hotplug<'_> {
         let mut scratch = 0;
         for part in [[b"ACTION=", self.action], [b"DEVPATH=", &self.path], [b"SUBSYSTEM=", &self.name]] {
             let part = [part.concat(), vec![0]].concat();
+            // Nothing bounds these three: experiment G16.
+            if core.has(Fix::BoundHotplug) && scratch + part.len() > BUFFER_SIZE as usize {
+                return;
+            }
             envp.push(Some(Slot::Buffer(scratch)));
             core.m.write_at(self.buffer, scratch, &part, "kobject_hotplug: sprintf()");
             scratch += part.len();
@@ -465,6 +487,10 @@ impl Hotplug<'_> {
             let first = 6;
             let num_envp = i32::try_from(NUM_ENVP - first).expect("26");
             let left = BUFFER_SIZE.cast_signed() - i32::try_from(scratch).expect("paths are small");
+            // It may be less than nothing: experiment G17.
+            if core.has(Fix::BoundHotplug) && left < 0 {
+                return;
+            }
             let args = || {
                 vec![
                     ("kset", self.kset.index().into()),
@@ -480,6 +506,10 @@ impl Hotplug<'_> {
             }
         }
         let seqnum = format!("SEQNUM={}\0", next_seqnum(core));
+        // Refused here, the number is used up all the same: a listener sees the gap.
+        if core.has(Fix::BoundHotplug) && seq_at + seqnum.len() > BUFFER_SIZE as usize {
+            return;
+        }
         core.m.write_at(self.buffer, seq_at, seqnum.as_bytes(), "kobject_hotplug: sprintf()");
         let strings = self.strings(core, &envp);
         let slots: Vec<_> = strings.iter().map(|string| Some(string.as_slice())).collect();
@@ -550,6 +580,7 @@ fn add_var(
     let at = env.start + usize::try_from(*cur_len).expect("a length only grows");
     env.envp[usize::try_from(*cur_index).expect("an index only grows")] = Some(Slot::Buffer(at));
     let room = (env.buffer_size - *cur_len).max(0);
+    let before = *cur_len;
     let mut bytes = vec![0; room.cast_unsigned() as usize];
     let need = vsnprintf(&mut bytes, room, format, args);
     bytes.truncate(need + 1); // What vsnprintf() wrote: the text and its NUL, cut off at the room.
@@ -558,6 +589,11 @@ fn add_var(
     }
     *cur_len += i32::try_from(need + 1).expect("variables are small");
     if *cur_len > env.buffer_size {
+        // The length has advanced for nothing, and a slot points at a torso: experiment G19.
+        if env.core.has(Fix::FailedVariable) {
+            *cur_len = before;
+            env.envp[usize::try_from(*cur_index).expect("an index only grows")] = None;
+        }
         return Err(Errno::NoMem);
     }
     *cur_index += 1;

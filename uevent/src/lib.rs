@@ -21,6 +21,8 @@ pub mod af_netlink;
 #[cfg(feature = "model")]
 mod core;
 #[cfg(feature = "model")]
+mod fix;
+#[cfg(feature = "model")]
 pub mod kobject;
 #[cfg(feature = "model")]
 pub mod kobject_uevent;
@@ -33,6 +35,8 @@ pub mod sysfs;
 
 #[cfg(feature = "model")]
 pub use self::core::{Config, ConfigError, Core};
+#[cfg(feature = "model")]
+pub use self::fix::{Fix, Fixes};
 
 // The README's example is compiled and run.
 #[cfg(doctest)]

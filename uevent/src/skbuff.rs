@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sim::mm::Buf;
 use sim::{Errno, Gfp, Handle};
 
-use crate::{Core, site};
+use crate::{Core, Fix, site};
 
 /// `sizeof(struct skb_shared_info)`, which stands behind the data.
 pub const SIZEOF_SKB_SHARED_INFO: u32 = 312;
@@ -20,6 +20,8 @@ pub struct SkBuff {
     pub truesize: u32,
     /// References to this sk_buff.
     pub users: u32,
+    /// `NETLINK_CB(skb).dst_groups`: 0, since nobody sets it (experiment G12).
+    pub dst_groups: u32,
     /// Set when the data was ever shared with a clone.
     pub cloned: bool,
     /// Where the message starts in the data area: the head room.
@@ -126,11 +128,16 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     // The data comes after the head, so the head is born without one.
     let sizeof = core.config.sizeof_sk_buff;
     let end = core.skb_data_align(size);
+    // In 32 bits a size near the top rounds to none at all: experiment G36.
+    if core.has(Fix::CheckedSize) && (end < size || end.checked_add(SIZEOF_SKB_SHARED_INFO).is_none()) {
+        return Err(Errno::NoMem);
+    }
     let truesize = end.wrapping_add(sizeof);
     let blank = move || SkBuff {
         len: 0,
         truesize,
         users: 1,
+        dst_groups: 0,
         cloned: false,
         data: 0,
         end,

@@ -1,0 +1,54 @@
+//! G27: a listener that has room is passed over.
+
+use std::rc::Rc;
+
+use fork_model::System;
+use sim::Law;
+use uevent::Fix;
+use uevent::af_netlink::{msg, netlink_recvmsg};
+use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
+
+use super::super::experiment::Experiment;
+use super::stage::{alone, has_room, initcalls, judged_on_the_way, kernel, listener, obey, object, pick, queued};
+
+const LAW: Law = Law { id: "G27", sentence: "a listener that has room gets the message" };
+
+/// Item 27: one lost message closes the queue until it is empty.
+///
+/// A delivery that fails sets a bit, and while it is set nothing is delivered, also when the listener has read all but one
+/// of its messages. Only a receive that leaves the queue empty clears it. So it is to this day
+/// (`NETLINK_S_CONGESTED`): it saves work for a listener that is lost anyway, and makes it lose more.
+///
+/// Tried: a buffer that takes two messages, and all lists of seven commands, receive or send.
+pub(super) const EXPERIMENT: Experiment = Experiment {
+    id: LAW.id,
+    title: "after a loss a listener with room goes on losing",
+    says: "A message that does not fit latches the socket: nothing more is delivered until a receive finds the queue empty, \
+           however much room there is. A listener that reads all but one of its messages still gets none.",
+    mended_by: "here: only a full buffer keeps a message back; Linux has the latch to this day",
+    machine: sim::Config::default,
+    kernel: |mended| kernel(mended, Fix::NoLatch),
+    faults: 0,
+    tell: |sys| alone(sys, story),
+    judge: judged_on_the_way,
+};
+
+async fn story(sys: Rc<System>) {
+    initcalls(&sys).await;
+    let kobj = object(&sys, b"sda").await;
+    let sock = listener(&sys, 500, Some(0)).await; // The smallest: 256 bytes.
+    for _ in 0..7 {
+        if pick(&sys.m, "receive, send", &[false, true]) {
+            let (room, before) = (has_room(&sys, sock), queued(&sys, sock));
+            // What it says is G30.
+            let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+            obey(&sys.m, LAW, !room || queued(&sys, sock) > before, || {
+                let (rmem, rcvbuf) = sys.core.sock(sock, |s| (s.rmem_alloc.get(), s.rcvbuf));
+                format!("the listener uses {rmem} of {rcvbuf} bytes, and did not get the message")
+            });
+        } else {
+            // Nothing there, or the error of an overrun: also an answer.
+            let _ = netlink_recvmsg(&sys.core, sock, &mut Vec::new(), 4096, msg::DONTWAIT).await;
+        }
+    }
+}
