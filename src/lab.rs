@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`spec`] | what is to be run, and its replay line |
 //! | [`world`] | a booted kernel with its listeners |
+//! | [`listen`] | who listens, what it says of itself, and what it heard |
 //! | [`program`] | what the tasks of a scenario do |
 //! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
 //! | [`run`](mod@run) | one run and its report |
@@ -13,6 +14,7 @@
 
 pub mod cost;
 pub mod faults;
+pub mod listen;
 pub mod program;
 mod report;
 pub mod run;

@@ -132,6 +132,13 @@ impl fmt::Display for Impossible {
 
 impl std::error::Error for Impossible {}
 
+impl From<Hook> for Design {
+    /// As posted, but for the hook.
+    fn from(hook: Hook) -> Design {
+        Design { hook, ..Design::default() }
+    }
+}
+
 impl Design {
     /// Every combination of the five axes, possible or not: hooks vary slowest, deliveries fastest.
     pub fn all() -> impl Iterator<Item = Design> {

@@ -12,7 +12,8 @@
 //! | `init/main.c` | [`init`]: `main.rs` would be a program |
 //!
 //! [`design`] is the notification as a value, and [`hook`] its line in `do_fork()`; [`notify`] is what follows there; [`tree`] is the listener: it rebuilds the process tree from the
-//! messages, as ELSA would, and is compared with the true one; [`facts`] is what really happened. Nothing here knows of properties or commands.
+//! messages, as ELSA would, and is compared with the true one, and [`numbers`] is what
+//! it learns of losses; [`facts`] is what really happened. Nothing here knows of properties or commands.
 //!
 //! Small functions of the fork's path are `#[inline(always)]`: measured in `benches/fork.rs`, a simulated fork takes 9 % less.
 //!
@@ -44,6 +45,7 @@ pub mod fork;
 pub mod hook;
 pub mod init;
 pub mod notify;
+pub mod numbers;
 pub mod pid;
 pub mod ptrace;
 pub mod sched;

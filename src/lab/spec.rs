@@ -5,7 +5,7 @@
 //! v1 workload=tests/data/shell.csv.gz hook=end cpus=2 seed=7 listeners=2 rcvbuf=2048 fault=alloc_skb.head#3+
 //! ```
 //! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
-//! Then, in any order: `hook=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
+//! Then, in any order: `hook=`, `gate=`, `sequence=`, `format=`, `delivery=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
 //! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
 //! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. A space or a `%` in a path is written `%20`, `%25`.
 
@@ -15,7 +15,10 @@ use std::str::FromStr;
 
 use fork_model::fork::{TASK_STRUCT, THREAD_INFO};
 use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
-use fork_model::{Hook, SystemConfig};
+use fork_model::design::{Delivery, Format, Gate, Sequence};
+use fork_model::notify::cbus::NODE;
+use fork_model::notify::relay::SIGQUEUE;
+use fork_model::{Design, Hook, SystemConfig};
 use sim::Schedule;
 use sim::mm::{FaultRule, Times};
 
@@ -48,14 +51,108 @@ pub enum Source {
 pub struct Spec {
     /// What the tasks do.
     pub source: Source,
-    /// Where the notification stands; `None`: as the scenario says, or as posted.
-    pub hook: Option<Hook>,
+    /// The design of the notification, as far as it was asked for.
+    pub design: Asked,
     /// Who steps when.
     pub order: Order,
     /// Allocations that fail, beside those of the scenario.
     pub faults: Vec<FaultRule>,
     /// The machine and the listeners of a recording; a scenario has its own.
     pub bench: Bench,
+}
+
+/// The axes of a design that were asked for; `None`: as the scenario says, or as posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Asked {
+    /// Where the notification stands.
+    pub hook: Option<Hook>,
+    /// Who is asked first.
+    pub gate: Option<Gate>,
+    /// How events are numbered.
+    pub sequence: Option<Sequence>,
+    /// What is written.
+    pub format: Option<Format>,
+    /// How it is sent.
+    pub delivery: Option<Delivery>,
+}
+
+impl From<Design> for Asked {
+    /// All of it.
+    fn from(design: Design) -> Asked {
+        let Design { hook, gate, sequence, format, delivery } = design;
+        Asked {
+            hook: Some(hook),
+            gate: Some(gate),
+            sequence: Some(sequence),
+            format: Some(format),
+            delivery: Some(delivery),
+        }
+    }
+}
+
+impl From<Hook> for Asked {
+    fn from(hook: Hook) -> Asked {
+        Asked { hook: Some(hook), ..Asked::default() }
+    }
+}
+
+impl Asked {
+    /// This design, with what was asked for in its place.
+    #[must_use]
+    pub fn over(self, design: Design) -> Design {
+        Design {
+            hook: self.hook.unwrap_or(design.hook),
+            gate: self.gate.unwrap_or(design.gate),
+            sequence: self.sequence.unwrap_or(design.sequence),
+            format: self.format.unwrap_or(design.format),
+            delivery: self.delivery.unwrap_or(design.delivery),
+        }
+    }
+
+    /// What a replay line says of a design: its hook, what was asked for, and what is not as posted.
+    #[must_use]
+    pub fn for_replay(self, design: Design) -> Asked {
+        fn kept<T: PartialEq + Default>(asked: Option<T>, actual: T) -> Option<T> {
+            (asked.is_some() || actual != T::default()).then_some(actual)
+        }
+        Asked {
+            hook: Some(design.hook),
+            gate: kept(self.gate, design.gate),
+            sequence: kept(self.sequence, design.sequence),
+            format: kept(self.format, design.format),
+            delivery: kept(self.delivery, design.delivery),
+        }
+    }
+
+    /// Asks for a value of an axis by its name.
+    ///
+    /// # Errors
+    /// What was found and what was expected, if the axis has no such value.
+    pub fn ask(&mut self, axis: &str, name: &str) -> Result<(), (String, String)> {
+        let mut design = Design::default();
+        if !design.set(axis, name) {
+            let choices = Design::choices(axis).unwrap_or_default();
+            return Err((quoted(name), format!("a {axis}: {}", choices.join(", "))));
+        }
+        match axis {
+            "hook" => self.hook = Some(design.hook),
+            "gate" => self.gate = Some(design.gate),
+            "sequence" => self.sequence = Some(design.sequence),
+            "format" => self.format = Some(design.format),
+            _ => self.delivery = Some(design.delivery),
+        }
+        Ok(())
+    }
+
+    fn names(&self) -> [(&'static str, Option<&'static str>); 5] {
+        [
+            ("hook", self.hook.map(Hook::name)),
+            ("gate", self.gate.map(Gate::name)),
+            ("sequence", self.sequence.map(Sequence::name)),
+            ("format", self.format.map(Format::name)),
+            ("delivery", self.delivery.map(Delivery::name)),
+        ]
+    }
 }
 
 /// Who steps when.
@@ -95,21 +192,27 @@ impl Spec {
     /// A calm run of this source, with nothing else asked for.
     #[must_use]
     pub fn new(source: Source) -> Spec {
-        Spec { source, hook: None, order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
+        Spec { source, design: Asked::default(), order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
     }
 }
 
 /// The allocation sites that faults may name.
 #[must_use]
 pub fn sites() -> Vec<&'static str> {
-    let of_fork = [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO];
+    let of_fork = [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO, NODE, SIGQUEUE];
     uevent::site::ALL.iter().chain(&of_fork).map(|site| site.0).collect()
 }
 
-/// The names of the hooks.
-#[must_use]
-pub fn hooks() -> Vec<&'static str> {
-    Hook::ALL.iter().map(|hook| hook.name()).collect()
+/// The design that a scenario names.
+fn design(named: &scenario_file::Design) -> Design {
+    let scenario_file::Design { hook, gate, sequence, format, delivery } = named;
+    let mut design = Design::default();
+    let axes = [("hook", hook), ("gate", gate), ("sequence", sequence), ("format", format), ("delivery", delivery)];
+    for (axis, name) in axes {
+        // Names that are not known were refused when the file was read.
+        let _ = design.set(axis, name);
+    }
+    design
 }
 
 /// Reads the scenario of a source that has one.
@@ -117,8 +220,15 @@ pub fn hooks() -> Vec<&'static str> {
 /// # Errors
 /// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in.
 pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
-    let (hooks, sites) = (hooks(), sites());
-    let known = Known { hooks: &hooks, sites: &sites };
+    let known = Known {
+        hooks: &Hook::names(),
+        gates: &Gate::names(),
+        sequences: &Sequence::names(),
+        formats: &Format::names(),
+        deliveries: &Delivery::names(),
+        sites: &sites(),
+        impossible: |named| design(named).check().err().map(|impossible| impossible.to_string()),
+    };
     match source {
         Source::Workload(_) => Ok(None),
         Source::File(path) => Ok(Some(ScenarioFile::read(path, &known)?)),
@@ -142,18 +252,22 @@ impl Spec {
     /// The kernel and its listeners, before the run.
     #[must_use]
     pub fn setup(&self, scenario: Option<&ScenarioFile>) -> Setup {
-        let hook = |named: &str| self.hook.or_else(|| Hook::from_name(named)).unwrap_or_default();
         let Some(scenario) = scenario else {
             let listener = |i: usize| Listener {
                 name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
                 groups: 1,
                 rcvbuf: self.bench.rcvbuf,
                 pace: self.bench.pace,
+                control: None,
             };
             return Setup {
                 machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },
                 // Enough memory for as many tasks as there are pids: a recording comes from a larger machine than 2005's.
-                system: SystemConfig { hook: hook(""), mempages: 1 << 26, ..SystemConfig::default() },
+                system: SystemConfig {
+                    design: self.design.over(Design::default()),
+                    mempages: 1 << 26,
+                    ..SystemConfig::default()
+                },
                 boot: Boot::Done,
                 pid_max: PID_MAX_LIMIT,
                 last_pid: 0,
@@ -173,7 +287,7 @@ impl Spec {
             system: SystemConfig {
                 core,
                 mempages: (*mempages).into(),
-                hook: hook(&scenario.design.hook),
+                design: self.design.over(design(&scenario.design)),
                 ..SystemConfig::default()
             },
             boot: *boot,
@@ -254,8 +368,10 @@ impl fmt::Display for Spec {
             Source::File(path) => write!(f, "v1 file={}", escape(path))?,
             Source::Workload(path) => write!(f, "v1 workload={}", escape(path))?,
         }
-        if let Some(hook) = self.hook {
-            write!(f, " hook={}", hook.name())?;
+        for (axis, name) in self.design.names() {
+            if let Some(name) = name {
+                write!(f, " {axis}={name}")?;
+            }
         }
         let (bench, plain) = (&self.bench, Bench::default());
         if bench.cpus != plain.cpus {
@@ -286,7 +402,8 @@ impl fmt::Display for Spec {
 /// The file name that errors in a replay line carry.
 const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 9] = ["hook", "sched", "seed", "fault", "cpus", "preempt", "listeners", "rcvbuf", "pace"];
+const KEYS: [&str; 13] =
+    ["hook", "gate", "sequence", "format", "delivery", "sched", "seed", "fault", "cpus", "preempt", "listeners", "rcvbuf", "pace"];
 
 impl FromStr for Spec {
     type Err = InputError;
@@ -352,11 +469,7 @@ impl Spec {
     fn set(&mut self, key: &str, value: &str) -> Result<(), (String, String)> {
         let workload = matches!(self.source, Source::Workload(_));
         match key {
-            "hook" => {
-                let hook =
-                    Hook::from_name(value).ok_or_else(|| (quoted(value), format!("a hook: {}", hooks().join(", "))))?;
-                self.hook = Some(hook);
-            }
+            "hook" | "gate" | "sequence" | "format" | "delivery" => self.design.ask(key, value)?,
             "sched" | "seed" if self.order != Order::Calm => {
                 return Err((quoted(value), "sched or seed, not both".into()));
             }
