@@ -8,13 +8,16 @@
 //! | [`program`] | what the tasks of a scenario do |
 //! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
 //! | [`run`](mod@run) | one run and its report |
+//! | [`observe`] | one run with its facts, for properties |
 //! | [`cost`] | what one event costs with so many listeners |
 //! | [`faults`] | every allocation that fails, and what follows |
 //! | [`tour`] | the one-screen tour |
 
+mod asked;
 pub mod cost;
 pub mod faults;
 pub mod listen;
+pub mod observe;
 pub mod program;
 mod report;
 pub mod run;

@@ -13,7 +13,9 @@ const KNOWN: Known<'_> = Known {
     formats: &["bare", "keys"],
     deliveries: &["broadcast", "signal"],
     sites: &["alloc_skb.head", "alloc_skb.data"],
-    impossible: |design| (design.sequence == "locked" && design.format == "bare").then(|| "there is no room".to_owned()),
+    impossible: |design| {
+        (design.sequence == "locked" && design.format == "bare").then(|| "there is no room".to_owned())
+    },
 };
 
 fn folder() -> PathBuf {

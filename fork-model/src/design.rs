@@ -91,7 +91,7 @@ mod format;
 pub(crate) mod read;
 
 pub use axes::{Delivery, Gate, Sequence};
-pub use format::{Format, OwnFormat, Over};
+pub use format::{Format, Over, OwnFormat};
 pub use read::Said;
 
 use crate::hook::Hook;
@@ -169,14 +169,19 @@ impl Design {
         let no = |text: String| Err(Impossible(text));
         match delivery {
             Delivery::Signal if format != Format::Bare => {
-                return no(format!("delivery signal carries two integers, so its format is bare, not {}", format.name()));
+                return no(format!(
+                    "delivery signal carries two integers, so its format is bare, not {}",
+                    format.name()
+                ));
             }
             Delivery::Signal if matches!(gate, Gate::Socket | Gate::HasListeners) => {
                 return no(format!("gate {} asks a netlink socket, and delivery signal has none", gate.name()));
             }
             Delivery::Hotplug if format != Format::Keys => {
                 let name = format.name();
-                return no(format!("delivery hotplug hands a helper its environment, so its format is keys, not {name}"));
+                return no(format!(
+                    "delivery hotplug hands a helper its environment, so its format is keys, not {name}"
+                ));
             }
             _ => {}
         }

@@ -128,14 +128,14 @@ impl Fork<'_> {
     #[must_use]
     pub fn of_real_parent(&self) -> ForkIds {
         let who = "proc_fork_connector() reads p->pid";
-        let Some((child_pid, child_tgid, parent)) = self.sys.task_or_gone(self.p, who, |t| (t.pid, t.tgid, t.real_parent))
+        let Some((child_pid, child_tgid, parent)) =
+            self.sys.task_or_gone(self.p, who, |t| (t.pid, t.tgid, t.real_parent))
         else {
             return ForkIds { parent_pid: GONE, parent_tgid: GONE, child_pid: GONE, child_tgid: GONE };
         };
         // A child in the process table has a parent that is there. A released one that has not left its CPU may not.
         let who = "proc_fork_connector() reads p->real_parent->pid";
-        let (parent_pid, parent_tgid) =
-            self.sys.task_or_gone(parent, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
+        let (parent_pid, parent_tgid) = self.sys.task_or_gone(parent, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use serde::Serialize;
 use fork_model::notify::notify;
+use serde::Serialize;
 use uevent::wire::connector::ForkIds;
 
 use crate::lab::world::{Setup, World, alone};
@@ -25,7 +25,8 @@ pub struct Cost {
 /// Notifies of one fork on a fresh kernel like this one, with so many idle listeners, and counts.
 #[must_use]
 pub fn measure(setup: &Setup, listeners: usize) -> Cost {
-    let listener = |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd, control: None };
+    let listener =
+        |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd, control: None };
     let setup = Setup { listeners: (0..listeners).map(listener).collect(), roots: Vec::new(), ..setup.clone() };
     let world = Rc::new(World::new(&setup).expect("the run has more tasks than this"));
     let (sys, w) = (world.sys.clone(), world.clone());

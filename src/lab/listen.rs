@@ -122,7 +122,8 @@ fn gate_needs_a_word(design: &Design) -> bool {
 pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listener) -> Listener {
     let (s, spec_) = (sys.clone(), spec.clone());
     let design = sys.config.design;
-    let by_default = || if gate_needs_a_word(&design) { vec![Control { word: Word::Listen, after: None }] } else { vec![] };
+    let by_default =
+        || if gate_needs_a_word(&design) { vec![Control { word: Word::Listen, after: None }] } else { vec![] };
     let (before, controls): (Vec<_>, Vec<_>) =
         spec.control.clone().unwrap_or_else(by_default).into_iter().partition(|control| control.after.is_none());
     alone(sys, async move {

@@ -107,8 +107,11 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
             writeln!(out, "           {:<9}lost: {}", "", why.join(", "))?;
         }
         let numbers = [(l.missing_numbers, "missing"), (l.double_numbers, "twice"), (l.late_numbers, "late")];
-        let numbers: Vec<_> =
-            numbers.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{} {what}", n(*count))).collect();
+        let numbers: Vec<_> = numbers
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", n(*count)))
+            .collect();
         if !numbers.is_empty() {
             writeln!(out, "           {:<9}numbers: {}", "", numbers.join(", "))?;
         }

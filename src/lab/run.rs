@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use fork_model::notify::cbus::NODE;
-use fork_model::notify::relay::SIGQUEUE;
 use serde::Serialize;
 use sim::mm::{Failslab, FaultRule, Times};
 use sim::{Calm, Chooser, Ended, LaneName, Question, Replay, Schedule, Seeded, Violation};
@@ -12,10 +10,10 @@ use uevent::kobject_uevent::ForkOutcomes;
 
 use crate::input::InputError;
 use crate::lab::cost::{self, Cost};
+use crate::lab::listen::Listener;
 use crate::lab::program::Play;
 use crate::lab::spec::{Order, Source, Spec, scenario};
 use crate::lab::turns::{Followed, Plan, Turns};
-use crate::lab::listen::Listener;
 use crate::lab::world::{Setup, World};
 use crate::scenario_file::{self, ScenarioFile};
 use crate::workload::Workload;
@@ -181,8 +179,23 @@ impl Loaded {
     /// [`InputError`]: of the scenario or the recording.
     pub fn new(spec: Spec, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
         let scenario = scenario(&spec.source)?;
+        Loaded::with(spec, scenario, bytes_read)
+    }
+
+    /// The same for a scenario that was read before, whatever the source of the specification says; see
+    /// [`parse_scenario`](crate::lab::spec::parse_scenario).
+    ///
+    /// # Errors
+    /// [`InputError`] for a design that cannot be built.
+    pub fn of(spec: Spec, scenario: ScenarioFile) -> Result<Loaded, InputError> {
+        Loaded::with(spec, Some(scenario), |_| ())
+    }
+
+    fn with(spec: Spec, scenario: Option<ScenarioFile>, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
         let plan = match &spec.source {
-            Source::Workload(path) => Some(Plan::new(&Workload::read_with_progress(path, bytes_read)?)),
+            Source::Workload(path) if scenario.is_none() => {
+                Some(Plan::new(&Workload::read_with_progress(path, bytes_read)?))
+            }
             _ => None,
         };
         let mut setup = spec.setup(scenario.as_ref());
@@ -304,15 +317,8 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         hits
     });
     world.drain();
-    // What an event took must be gone when everybody has read. Tables that have grown, and pages of the bitmap, stay.
-    let of_designs = [NODE, SIGQUEUE];
-    let of_events = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
-    let of_events: Vec<_> = of_events.chain(&of_designs).collect();
-    let mut leaks = world.sys.live_since(&world.before);
-    leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
-    m.report_leaks(&leaks);
-    let spec =
-        Spec { design: loaded.spec.design.for_replay(loaded.setup.system.design), ..loaded.spec.clone() };
+    world.report_leaks();
+    let spec = Spec { design: loaded.spec.design.for_replay(loaded.setup.system.design), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
         // A short one can be read and edited; a long one could not even be pasted, and its seed does as well.
         (Some(_), Order::Seed(_)) if schedule.to_string().len() <= LONGEST_SCHEDULE => {

@@ -13,16 +13,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use fork_model::fork::{TASK_STRUCT, THREAD_INFO};
-use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
 use fork_model::design::{Delivery, Format, Gate, Sequence};
+use fork_model::fork::{TASK_STRUCT, THREAD_INFO};
 use fork_model::notify::cbus::NODE;
 use fork_model::notify::relay::SIGQUEUE;
+use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
 use fork_model::{Design, Hook, SystemConfig};
 use sim::Schedule;
 use sim::mm::{FaultRule, Times};
 
 use crate::input::{InputError, quoted};
+pub use crate::lab::asked::Asked;
 use crate::lab::world::Setup;
 use crate::scenario_file::{self, Boot, Known, Listener, Pace, ScenarioFile};
 
@@ -59,100 +60,6 @@ pub struct Spec {
     pub faults: Vec<FaultRule>,
     /// The machine and the listeners of a recording; a scenario has its own.
     pub bench: Bench,
-}
-
-/// The axes of a design that were asked for; `None`: as the scenario says, or as posted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Asked {
-    /// Where the notification stands.
-    pub hook: Option<Hook>,
-    /// Who is asked first.
-    pub gate: Option<Gate>,
-    /// How events are numbered.
-    pub sequence: Option<Sequence>,
-    /// What is written.
-    pub format: Option<Format>,
-    /// How it is sent.
-    pub delivery: Option<Delivery>,
-}
-
-impl From<Design> for Asked {
-    /// All of it.
-    fn from(design: Design) -> Asked {
-        let Design { hook, gate, sequence, format, delivery } = design;
-        Asked {
-            hook: Some(hook),
-            gate: Some(gate),
-            sequence: Some(sequence),
-            format: Some(format),
-            delivery: Some(delivery),
-        }
-    }
-}
-
-impl From<Hook> for Asked {
-    fn from(hook: Hook) -> Asked {
-        Asked { hook: Some(hook), ..Asked::default() }
-    }
-}
-
-impl Asked {
-    /// This design, with what was asked for in its place.
-    #[must_use]
-    pub fn over(self, design: Design) -> Design {
-        Design {
-            hook: self.hook.unwrap_or(design.hook),
-            gate: self.gate.unwrap_or(design.gate),
-            sequence: self.sequence.unwrap_or(design.sequence),
-            format: self.format.unwrap_or(design.format),
-            delivery: self.delivery.unwrap_or(design.delivery),
-        }
-    }
-
-    /// What a replay line says of a design: its hook, what was asked for, and what is not as posted.
-    #[must_use]
-    pub fn for_replay(self, design: Design) -> Asked {
-        fn kept<T: PartialEq + Default>(asked: Option<T>, actual: T) -> Option<T> {
-            (asked.is_some() || actual != T::default()).then_some(actual)
-        }
-        Asked {
-            hook: Some(design.hook),
-            gate: kept(self.gate, design.gate),
-            sequence: kept(self.sequence, design.sequence),
-            format: kept(self.format, design.format),
-            delivery: kept(self.delivery, design.delivery),
-        }
-    }
-
-    /// Asks for a value of an axis by its name.
-    ///
-    /// # Errors
-    /// What was found and what was expected, if the axis has no such value.
-    pub fn ask(&mut self, axis: &str, name: &str) -> Result<(), (String, String)> {
-        let mut design = Design::default();
-        if !design.set(axis, name) {
-            let choices = Design::choices(axis).unwrap_or_default();
-            return Err((quoted(name), format!("a {axis}: {}", choices.join(", "))));
-        }
-        match axis {
-            "hook" => self.hook = Some(design.hook),
-            "gate" => self.gate = Some(design.gate),
-            "sequence" => self.sequence = Some(design.sequence),
-            "format" => self.format = Some(design.format),
-            _ => self.delivery = Some(design.delivery),
-        }
-        Ok(())
-    }
-
-    fn names(&self) -> [(&'static str, Option<&'static str>); 5] {
-        [
-            ("hook", self.hook.map(Hook::name)),
-            ("gate", self.gate.map(Gate::name)),
-            ("sequence", self.sequence.map(Sequence::name)),
-            ("format", self.format.map(Format::name)),
-            ("delivery", self.delivery.map(Delivery::name)),
-        ]
-    }
 }
 
 /// Who steps when.
@@ -215,12 +122,9 @@ fn design(named: &scenario_file::Design) -> Design {
     design
 }
 
-/// Reads the scenario of a source that has one.
-///
-/// # Errors
-/// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in.
-pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
-    let known = Known {
+/// Calls `read` with the names that a scenario may speak of.
+fn knowing<R>(read: impl FnOnce(&Known<'_>) -> R) -> R {
+    read(&Known {
         hooks: &Hook::names(),
         gates: &Gate::names(),
         sequences: &Sequence::names(),
@@ -228,12 +132,27 @@ pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
         deliveries: &Delivery::names(),
         sites: &sites(),
         impossible: |named| design(named).check().err().map(|impossible| impossible.to_string()),
-    };
+    })
+}
+
+/// Reads the text of a scenario; `file` is its name in errors.
+///
+/// # Errors
+/// Those of [`ScenarioFile::parse`].
+pub fn parse_scenario(file: &str, text: &str) -> Result<ScenarioFile, InputError> {
+    knowing(|known| ScenarioFile::parse(file, text, known))
+}
+
+/// Reads the scenario of a source that has one.
+///
+/// # Errors
+/// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in.
+pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
     match source {
         Source::Workload(_) => Ok(None),
-        Source::File(path) => Ok(Some(ScenarioFile::read(path, &known)?)),
+        Source::File(path) => knowing(|known| ScenarioFile::read(path, known)).map(Some),
         Source::BuiltIn(name) => match BUILT_IN.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => Ok(Some(ScenarioFile::parse(name, text, &known)?)),
+            Some((_, text)) => parse_scenario(name, text).map(Some),
             None => {
                 let expected = format!("{}, or the path of a file, with a dot or a slash in it", built_in_names());
                 Err(InputError::new("<scenario>", quoted(name), expected))
@@ -402,8 +321,21 @@ impl fmt::Display for Spec {
 /// The file name that errors in a replay line carry.
 const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 13] =
-    ["hook", "gate", "sequence", "format", "delivery", "sched", "seed", "fault", "cpus", "preempt", "listeners", "rcvbuf", "pace"];
+const KEYS: [&str; 13] = [
+    "hook",
+    "gate",
+    "sequence",
+    "format",
+    "delivery",
+    "sched",
+    "seed",
+    "fault",
+    "cpus",
+    "preempt",
+    "listeners",
+    "rcvbuf",
+    "pace",
+];
 
 impl FromStr for Spec {
     type Err = InputError;

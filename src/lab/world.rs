@@ -3,10 +3,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use fork_model::design::Delivery;
 use fork_model::fork::{do_fork, flags};
 use fork_model::init::{boot, boot_early, reap_orphans};
-use fork_model::design::Delivery;
-use fork_model::notify::cbus::work_off;
+use fork_model::notify::cbus::{NODE, work_off};
+use fork_model::notify::relay::SIGQUEUE;
 use fork_model::notify::start_kernel_threads;
 use fork_model::tree::Truth;
 use fork_model::{System, SystemConfig, TaskRef};
@@ -143,6 +144,16 @@ impl World {
     pub fn tick(&self) {
         self.forks.set(self.forks.get() + 1);
         self.paced.wake_up(&self.sys.m);
+    }
+
+    /// Reports what an event took and nobody gave back. Tables that have grown, and pages of the bitmap, stay.
+    pub fn report_leaks(&self) {
+        let of_designs = [NODE, SIGQUEUE];
+        let of_events = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
+        let of_events: Vec<_> = of_events.chain(&of_designs).collect();
+        let mut leaks = self.sys.live_since(&self.before);
+        leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
+        self.sys.m.report_leaks(&leaks);
     }
 
     /// Everybody reads what is left, in order.

@@ -292,13 +292,7 @@ impl ForkOutcomes {
     /// All events that came to their end.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.delivered
-            + self.not_configured
-            + self.no_socket
-            + self.no_memory
-            + self.nobody
-            + self.no_copy
-            + self.kept
+        self.delivered + self.not_configured + self.no_socket + self.no_memory + self.nobody + self.no_copy + self.kept
     }
 }
 

@@ -122,7 +122,10 @@ async fn khelper(sys: Rc<System>, me: TaskRef) {
     let khelper = &sys.notify.helper;
     loop {
         let job = || khelper.queue.borrow_mut().pop_front();
-        khelper.wait.wait_event(&sys.m, "kernel/workqueue.c:worker_thread()", true, || !khelper.queue.borrow().is_empty()).await;
+        khelper
+            .wait
+            .wait_event(&sys.m, "kernel/workqueue.c:worker_thread()", true, || !khelper.queue.borrow().is_empty())
+            .await;
         let Some(job) = job() else { continue };
         let work = Work::new(helper_name(khelper.born.get()), |sys: Rc<System>, me| async move {
             do_execve(&sys, me).await;

@@ -10,7 +10,7 @@ use uevent::wire::connector::ForkIds;
 
 use super::gate::GROUP;
 use crate::System;
-use crate::design::{Format, OwnFormat, Over, Seq};
+use crate::design::{Format, Over, OwnFormat, Seq};
 
 /// The patch's object.
 pub(super) fn fork_kobj(sys: &System) -> KobjId {
@@ -66,12 +66,7 @@ async fn keys(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Errno
     sent
 }
 
-async fn own_message(
-    sys: &System,
-    own: &'static dyn OwnFormat,
-    ids: &ForkIds,
-    seq: Option<Seq>,
-) -> Result<(), Errno> {
+async fn own_message(sys: &System, own: &'static dyn OwnFormat, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Errno> {
     let core = &sys.core;
     if !core.config.kobject_uevent {
         return Ok(());

@@ -107,7 +107,11 @@ impl<'a> ConnectorMessage<'a> {
         }
         let len = usize::from(u16_at(bytes, NLMSG_HDR + 16));
         if head + len > nlmsg_len {
-            return Err(wrong(NLMSG_HDR + 16, u16_at(bytes, NLMSG_HDR + 16).into(), "a cn_msg.len that fits nlmsg_len"));
+            return Err(wrong(
+                NLMSG_HDR + 16,
+                u16_at(bytes, NLMSG_HDR + 16).into(),
+                "a cn_msg.len that fits nlmsg_len",
+            ));
         }
         Ok(ConnectorMessage {
             id: (u32_at(bytes, NLMSG_HDR), u32_at(bytes, NLMSG_HDR + 4)),
@@ -148,8 +152,7 @@ impl<'a> ConnectorMessage<'a> {
         let space = memchr::memchr(b' ', text)
             .ok_or_else(|| WireError::at(self.bytes, start + end, "a space between the two pids"))?;
         let pid = |from: usize, text: &[u8]| {
-            number::as_printed(text)
-                .ok_or_else(|| WireError::at(self.bytes, start + from, "a pid as %i writes it"))
+            number::as_printed(text).ok_or_else(|| WireError::at(self.bytes, start + from, "a pid as %i writes it"))
         };
         let (parent, child) = (pid(0, &text[..space])?, pid(space + 1, &text[space + 1..])?);
         let ids = ForkIds { parent_pid: parent, parent_tgid: parent, child_pid: child, child_tgid: child };
