@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fork_model::design::Delivery;
+use fork_model::design::{Delivery, Format};
 use fork_model::exit::{WaitFor, do_exit, wait4};
 use fork_model::fork::{do_fork, flags};
 use fork_model::sched::Work;
@@ -15,19 +15,21 @@ use rayon::prelude::*;
 use sim::mm::{FaultRule, Times};
 use sim::{Calm, Ended, Rule};
 
-/// Sites of an event, of any design.
-const SITES: [&str; 10] = [
-    "kobject_get_path.path",
-    "kobject_fork.envp",
-    "kobject_hotplug.envp",
-    "kobject_hotplug.buffer",
-    "alloc_skb.head",
-    "alloc_skb.data",
-    "pskb_expand_head.data",
-    "skb_clone.head",
-    "cbus_insert.node",
-    "send_signal.sigqueue",
-];
+/// The allocation sites of an event.
+fn sites(design: &Design) -> Vec<&'static str> {
+    const SKB: [&str; 3] = ["alloc_skb.head", "alloc_skb.data", "skb_clone.head"];
+    let mut sites = match design.format {
+        _ if design.delivery == Delivery::Signal => return vec!["send_signal.sigqueue"],
+        Format::Bare => vec!["kobject_get_path.path", "kobject_fork.envp", "pskb_expand_head.data"],
+        Format::Keys => {
+            vec!["kobject_hotplug.envp", "kobject_hotplug.buffer", "kobject_get_path.path", "pskb_expand_head.data"]
+        }
+        Format::ConnectorAscii | Format::ConnectorStruct | Format::Own(_) => vec![],
+    };
+    sites.extend(SKB);
+    sites.extend((design.delivery == Delivery::Deferred).then_some("cbus_insert.node"));
+    sites
+}
 
 /// khelper's fork needs `tasklist_lock`, which the task that waits for khelper holds.
 fn hangs(design: &Design) -> bool {
@@ -137,16 +139,22 @@ fn every_allocation_of_every_design_may_fail_without_a_leak_and_without_a_word_t
             let mut runs = 0;
             for listeners in [0, 2] {
                 let (undisturbed, ..) = forks(*design, listeners, None);
-                for site in SITES {
+                for site in sites(design) {
                     for times in [Times::Count(1), Times::Forever] {
                         for nth in 1.. {
+                            let which = format!("{design}: {site}#{nth} {times:?}, {listeners} listeners");
                             let fault = FaultRule { site: Some(site.to_owned()), nth, times };
                             let (results, failed, broken) = forks(*design, listeners, Some(fault));
                             runs += 1;
-                            assert_eq!(results.len(), 2, "{design}: {site}#{nth} {times:?}, {listeners} listeners");
-                            assert_eq!(results, undisturbed, "{design}: {site}#{nth} {times:?}, {listeners} listeners");
-                            assert_eq!(broken, [""; 0], "{design}: {site}#{nth} {times:?}, {listeners} listeners");
+                            assert_eq!(results.len(), 2, "{which}");
+                            // Helpers take pids of their own: without one, the next fork gets another number.
+                            if design.delivery != Delivery::Hotplug {
+                                assert_eq!(results, undisturbed, "{which}");
+                            }
+                            assert!(results.iter().all(|rc| *rc > 0), "{which}: {results:?}");
+                            assert_eq!(broken, [""; 0], "{which}");
                             if failed == 0 {
+                                assert!(nth > 1 || listeners == 0, "{which}: not a site of it");
                                 break;
                             }
                         }
@@ -156,5 +164,5 @@ fn every_allocation_of_every_design_may_fail_without_a_leak_and_without_a_word_t
             runs
         })
         .sum();
-    assert!(runs > 40_000, "{runs} runs: the sweep has lost its subject");
+    assert!(runs > 20_000, "{runs} runs: the sweep has lost its subject");
 }

@@ -145,9 +145,9 @@ fn every_gate_lets_the_events_of_a_listener_through() {
 fn one_listeners_off_silences_the_other_with_the_on_off_gate() {
     let two =
         format!("{ELSA}[[listeners]]\nname = \"jay\"\ngroups = 1\ncontrol = [\"listen\", \"ignore after 1\"]\n{THREE}");
-    let heard = received(&calm(with_gate(Gate::OnOff), &two));
-    assert!(heard[0] < 3, "elsa never said off, and still {heard:?} (P4)");
-    assert_eq!(received(&calm(with_gate(Gate::Counter), &two)), [3, 3], "a counter knows that elsa still listens");
+    let worst = |gate| (0..60).map(|seed| received(&play(with_gate(gate), &two, Some(seed), &[]))[0]).min();
+    assert!(worst(Gate::OnOff) < Some(3), "elsa never said off, and still misses events (P4)");
+    assert_eq!(worst(Gate::Counter), Some(3), "a counter knows that elsa still listens");
 }
 
 #[test]
@@ -185,8 +185,9 @@ fn a_listener_may_die_in_the_middle_of_a_run_under_any_schedule() {
 #[test]
 fn a_counter_that_is_reset_when_nobody_took_the_event_forgets_a_listener_that_only_filters() {
     let elsa = format!("{ELSA}control = [\"listen\", \"filter\", \"unfilter after 1\"]\n{THREE}");
-    assert_eq!(received(&calm(with_gate(Gate::CounterReset), &elsa)), [0], "P6");
-    assert!(received(&calm(with_gate(Gate::Counter), &elsa))[0] > 0);
+    let best = |gate| (0..60).map(|seed| received(&play(with_gate(gate), &elsa, Some(seed), &[]))[0]).max();
+    assert_eq!(best(Gate::CounterReset), Some(0), "it wants forks again, and nobody sends them (P6)");
+    assert!(best(Gate::Counter) > Some(0));
 }
 
 #[test]
@@ -241,7 +242,7 @@ fn each_format_has_its_own_bytes_and_its_own_cost() {
     };
     assert_eq!(shown(Format::Bare), (r"fork@/fork_kobj\0100\0101\0".into(), 24, 5));
     let keys = r"fork@/fork_kobj\0ACTION=fork\0DEVPATH=/fork_kobj\0SUBSYSTEM=process\0PPID=100\0PID=101\0";
-    assert_eq!(shown(Format::Keys), (keys.into(), 85, 6));
+    assert_eq!(shown(Format::Keys), (keys.into(), 82, 6));
     let (ascii, len, allocs) = shown(Format::ConnectorAscii);
     assert!(ascii.contains(r"100 101\0"), "{ascii}");
     assert_eq!((len, allocs), (44, 2));
@@ -329,7 +330,7 @@ fn a_helper_per_event_is_itself_an_event_for_which_khelper_would_wait_for_itself
 fn a_sender_that_gives_way_to_a_congested_listener_is_a_fact() {
     let sleepy = format!("{ELSA}rcvbuf = 300\npace = \"drain-at-end\"\n{THREE}");
     let run = calm(Design::default(), &sleepy);
-    let yielded = run.facts.iter().filter(|(_, fact)| matches!(fact, Fact::Yielded { child_said: 101, .. })).count();
+    let yielded = run.facts.iter().filter(|(_, fact)| matches!(fact, Fact::Yielded { child_said: 102, .. })).count();
     assert!(yielded > 0, "{:?}", run.facts);
 }
 
@@ -347,7 +348,7 @@ fn facts_tell_a_whole_life_in_order() {
     };
     let act = |pid, what| Fact::Acts { pid, what };
     let story = [act(100, Act::Forks), forked, act(101, Act::Runs), act(101, Act::Exits), act(101, Act::Released)];
-    let mut steps = story.iter().map(|fact| step_of(&run, |other| other == fact));
+    let steps = story.iter().map(|fact| step_of(&run, |other| other == fact));
     assert!(steps.is_sorted(), "{:?}", run.facts);
     assert!(run.facts.iter().any(|(_, fact)| matches!(fact, Fact::Told { child_true: 101, child_said: 101, .. })));
 }

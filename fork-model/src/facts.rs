@@ -143,12 +143,18 @@ impl Facts {
     /// What was noted so far, by step, and forgets it.
     #[must_use]
     pub fn take(&self) -> Vec<(u64, Fact)> {
-        self.log.take()
+        in_order(self.log.take())
     }
 
     /// What was noted so far, by step.
     #[must_use]
     pub fn so_far(&self) -> Vec<(u64, Fact)> {
-        self.log.borrow().clone()
+        in_order(self.log.borrow().clone())
     }
+}
+
+/// A yield is noted when its sender has returned, under the step in which it yielded.
+fn in_order(mut log: Vec<(u64, Fact)>) -> Vec<(u64, Fact)> {
+    log.sort_by_key(|(step, _)| *step);
+    log
 }
