@@ -4,15 +4,20 @@
 //! |---|---|
 //! | [`spec`] | what is to be run, and its replay line |
 //! | [`world`] | a booted kernel with its listeners |
+//! | [`listen`] | who listens, what it says of itself, and what it heard |
 //! | [`program`] | what the tasks of a scenario do |
 //! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
 //! | [`run`](mod@run) | one run and its report |
+//! | [`observe`] | one run with its facts, for properties |
 //! | [`cost`] | what one event costs with so many listeners |
 //! | [`faults`] | every allocation that fails, and what follows |
 //! | [`tour`] | the one-screen tour |
 
+mod asked;
 pub mod cost;
 pub mod faults;
+pub mod listen;
+pub mod observe;
 pub mod program;
 mod report;
 pub mod run;

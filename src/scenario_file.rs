@@ -13,8 +13,12 @@
 //! boot = "done"                    # or "early": there is no netlink socket yet
 //! config = { hotplug = true, kobject_uevent = true }
 //!
-//! [design]
-//! hook = "end"                     # where do_fork() tells user space
+//! [design]                         # of the notification; each key as posted if left out
+//! hook = "end"                     # where it stands: end-saved-pid, after-wake, locked, before-wake
+//! gate = "always"                  # who is asked first: socket, on-off, counter, has-listeners, counter-reset
+//! sequence = "none"                # how events are numbered: unlocked, locked, per-cpu
+//! format = "bare"                  # the bytes: keys, connector-ascii, connector-struct
+//! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug
 //!
 //! [[faults]]                       # any number: allocations that fail
 //! site = "alloc_skb.data"          # left out: any site
@@ -34,6 +38,8 @@
 //! groups = 1                       # bit mask of multicast groups, not 0; must be given
 //! rcvbuf = 124928                  # bytes, sk_rcvbuf as it is, not doubled
 //! pace = "eager"                   # or "drain-at-end", or { every = 10 }: reads after each tenth event
+//! control = ["listen"]             # what it says of itself, see Control; left out: "listen" if the gate needs it;
+//!                                  # or ["listen", "ignore after 2", "filter after 3", "unfilter after 4", "die after 5"]
 //!
 //! [[tasks]]                        # at least one, at most 256
 //! name = "p"                       # the lane in a replay line
@@ -51,6 +57,7 @@
 
 mod action;
 mod check;
+mod control;
 mod values;
 
 use std::collections::BTreeSet;
@@ -64,6 +71,7 @@ use crate::input::InputError;
 use values::{cache_line, lane_name, scenario_name, within};
 
 pub use action::Action;
+pub use control::{Control, Word};
 
 const A_SCENARIO: &str = "a scenario (TOML)";
 /// Bytes of a scenario file: beyond this it is something else, such as a recording.
@@ -74,6 +82,16 @@ const LONGEST_FILE: u64 = 1 << 20;
 pub struct Known<'a> {
     /// Hooks of `[design]`.
     pub hooks: &'a [&'a str],
+    /// Gates of `[design]`.
+    pub gates: &'a [&'a str],
+    /// Sequences of `[design]`.
+    pub sequences: &'a [&'a str],
+    /// Formats of `[design]`.
+    pub formats: &'a [&'a str],
+    /// Deliveries of `[design]`.
+    pub deliveries: &'a [&'a str],
+    /// Why a design cannot be built, if it cannot.
+    pub impossible: fn(&Design) -> Option<String>,
     /// Allocation sites of `[[faults]]`.
     pub sites: &'a [&'a str],
 }
@@ -156,6 +174,14 @@ pub struct Config {
 pub struct Design {
     /// One of [`Known::hooks`].
     pub hook: String,
+    /// One of [`Known::gates`].
+    pub gate: String,
+    /// One of [`Known::sequences`].
+    pub sequence: String,
+    /// One of [`Known::formats`].
+    pub format: String,
+    /// One of [`Known::deliveries`].
+    pub delivery: String,
 }
 
 /// One of `[[faults]]`: from the `nth` call on, `times` allocations at `site` fail.
@@ -203,7 +229,8 @@ pub struct Failslab {
     pub seed: u64,
 }
 
-/// One of `[[listeners]]`: a socket of `NETLINK_KOBJECT_UEVENT`.
+/// One of `[[listeners]]`: a socket of `NETLINK_KOBJECT_UEVENT`, of `NETLINK_CONNECTOR`, or a process that gets signals, as
+/// the design has it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listener {
@@ -219,6 +246,9 @@ pub struct Listener {
     /// When it reads.
     #[serde(default)]
     pub pace: Pace,
+    /// What it says of itself, and when; `None`: `listen` before the run, if the gate of the design needs it.
+    #[serde(default)]
+    pub control: Option<Vec<Control>>,
 }
 
 /// When a listener reads.
@@ -337,7 +367,9 @@ impl Default for Config {
 
 impl Default for Design {
     fn default() -> Self {
-        Self { hook: "end".to_owned() }
+        let [hook, gate, sequence, format, delivery] =
+            ["end", "always", "none", "bare", "broadcast"].map(str::to_owned);
+        Self { hook, gate, sequence, format, delivery }
     }
 }
 

@@ -148,7 +148,7 @@ fn a_key_or_a_name_that_is_not_known_is_refused_with_those_that_are() {
     );
     scenario_says(
         &format!("name = \"x\"\n[design]\nhook = \"start\"\n{NOBODY}"),
-        "s.toml:3:8: found \"start\", expected one of end, end-saved-pid",
+        "s.toml:3:8: found \"start\", expected one of end, end-saved-pid, after-wake, locked, before-wake",
     );
     let built_in = "a built-in scenario (autoreap, boot-early, overrun, thread, tour)";
     for name in ["nosuch", ""] {
@@ -187,7 +187,8 @@ fn the_longest_name_leaves_room_for_many_lanes_of_one_program() {
 #[test]
 fn a_wrong_word_of_a_replay_line_is_pointed_at() {
     let line = |line: &str, message: &str| says(&["replay", line], &format!("<replay line>:1:{message}"));
-    let keys = "one of hook, sched, seed, fault, cpus, preempt, listeners, rcvbuf, pace";
+    let keys =
+        "one of hook, gate, sequence, format, delivery, sched, seed, fault, cpus, preempt, listeners, rcvbuf, pace";
     let source = "a built-in scenario (autoreap, boot-early, overrun, thread, tour), file=PATH or workload=PATH";
     let site = "SITE#N or SITE#N+, such as alloc_skb.head#1";
     let lane = "a lane's name and a count, like p4";
@@ -200,7 +201,10 @@ fn a_wrong_word_of_a_replay_line_is_pointed_at() {
     line("v1 tour hook", "9: found \"hook\", expected KEY=VALUE");
     line("v1 tour foo=1", &format!("9: found \"foo\", expected {keys}"));
     line("v1 tour hook=end hook=end", "18: found \"hook\", expected each key once");
-    line("v1 tour hook=start", "14: found \"start\", expected a hook: end, end-saved-pid");
+    line(
+        "v1 tour hook=start",
+        "14: found \"start\", expected a hook: end, end-saved-pid, after-wake, locked, before-wake",
+    );
     line("v1 tour sched=p", &format!("15: found \"p\", expected {lane}"));
     line("v1 tour sched=p1.c0", &format!("15: found \"c0\", expected {lane}"));
     line("v1 tour sched=p99999999999999999999", &format!("15: found \"p99999999999999999999\", expected {lane}"));
@@ -242,7 +246,10 @@ fn a_wrong_flag_says_what_it_takes() {
     let seeds = "expected a number from 0 to 18446744073709551615";
     flag(&["tour", "--seed", "x"], &format!("'x' for '--seed <N>': found \"x\", {seeds}"));
     flag(&["tour", "--seed", "-1"], &format!("'-1' for '--seed <N>': found \"-1\", {seeds}"));
-    flag(&["tour", "--hook", "start"], "'start' for '--hook <HOOK>': expected end or end-saved-pid");
+    flag(
+        &["tour", "--hook", "start"],
+        "'start' for '--hook <HOOK>': expected end, end-saved-pid, after-wake, locked, before-wake",
+    );
     flag(
         &["tour", "--sched", "p4..c"],
         "'p4..c' for '--sched <SCHEDULE>': part 2 of the schedule: found \"\", expected a lane's name and a count, like p4",

@@ -158,7 +158,7 @@ fn three_hundred_seeds_are_the_same_twice_and_in_threads() {
 #[test]
 fn the_repaired_hook_never_reads_a_freed_task() {
     for seed in 0..300 {
-        let spec = Spec { hook: Some(Hook::EndSavedPid), ..seeded("autoreap", seed) };
+        let spec = Spec { design: Hook::EndSavedPid.into(), ..seeded("autoreap", seed) };
         assert!(report(&spec).violations.is_empty(), "{spec}");
     }
 }
@@ -185,7 +185,7 @@ proptest! {
         faults in prop::collection::vec((prop::sample::select(sites()), 1..12_u64, any::<bool>()), 0..3),
     ) {
         let mut spec = seeded(name, seed);
-        spec.hook = fixed.then_some(Hook::EndSavedPid);
+        spec.design.hook = fixed.then_some(Hook::EndSavedPid);
         let text = |(site, nth, on): &(&str, u64, bool)| format!("{site}#{nth}{}", if *on { "+" } else { "" });
         spec.faults = faults.iter().map(|fault| parse_fault(&text(fault)).expect("a fault")).collect();
         let r = report(&spec);

@@ -9,7 +9,7 @@ use sim::Rule;
 const SEEDS: u64 = 400;
 
 fn reports(scenario: &str, hook: Hook) -> impl Iterator<Item = Report> {
-    let spec = Spec { hook: Some(hook), ..Spec::new(Source::BuiltIn(scenario.into())) };
+    let spec = Spec { design: hook.into(), ..Spec::new(Source::BuiltIn(scenario.into())) };
     (0..SEEDS).map(move |seed| {
         let spec = Spec { order: Order::Seed(seed), ..spec.clone() };
         run(&Loaded::new(spec, |_| ()).expect("built in"), Watch::default()).expect("a seed can be followed")

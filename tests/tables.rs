@@ -54,7 +54,7 @@ fn the_graphs() {
 
 /// The rows in which something failed, for each hook.
 fn rows() -> Vec<Row> {
-    let rows: Vec<_> = Hook::ALL.iter().copied().flat_map(table).collect();
+    let rows: Vec<_> = [Hook::End, Hook::EndSavedPid].into_iter().flat_map(table).collect();
     assert!(rows.len() >= 160, "{} rows", rows.len());
     rows
 }

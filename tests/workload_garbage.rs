@@ -4,7 +4,15 @@ use forklab::scenario_file::{Known, ScenarioFile};
 use forklab::workload::Workload;
 use proptest::prelude::*;
 
-const KNOWN: Known<'_> = Known { hooks: &["end"], sites: &[] };
+const KNOWN: Known<'_> = Known {
+    hooks: &["end"],
+    gates: &["always"],
+    sequences: &["none"],
+    formats: &["bare"],
+    deliveries: &["broadcast"],
+    sites: &[],
+    impossible: |_| None,
+};
 
 /// Lines that are nearly right, with few pids: they get past the columns and into the rules of who is alive.
 fn nearly_a_recording() -> impl Strategy<Value = String> {

@@ -6,7 +6,17 @@ use forklab::scenario_file::{
     Action, Boot, Config, Design, Fault, Known, Listener, Machine, Pace, ScenarioFile, SigChld, Times,
 };
 
-const KNOWN: Known<'_> = Known { hooks: &["end", "end-saved-pid"], sites: &["alloc_skb.head", "alloc_skb.data"] };
+const KNOWN: Known<'_> = Known {
+    hooks: &["end", "end-saved-pid"],
+    gates: &["always", "counter"],
+    sequences: &["none", "locked"],
+    formats: &["bare", "keys"],
+    deliveries: &["broadcast", "signal"],
+    sites: &["alloc_skb.head", "alloc_skb.data"],
+    impossible: |design| {
+        (design.sequence == "locked" && design.format == "bare").then(|| "there is no room".to_owned())
+    },
+};
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/scenarios")
@@ -145,7 +155,7 @@ fn every_key_can_be_given() {
     assert_eq!((failslab.probability, failslab.interval), (100, 2));
     assert_eq!((failslab.times, failslab.space), (-1, 4096));
     assert_eq!((failslab.ignore_gfp_wait, failslab.seed), (false, 7));
-    let elsa = Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10) };
+    let elsa = Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), control: None };
     assert_eq!(all.listeners, [elsa]);
     let fork = |flags, times| Action::Fork { program: "c".to_owned(), flags, times };
     let does = [
@@ -200,7 +210,10 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
             "[machine]\nconfig = { net = true }",
             "s.toml:3:12: found unknown key `net`, expected `hotplug` or `kobject_uevent`",
         ),
-        ("[design]\ngate = \"socket\"", "s.toml:3:1: found unknown key `gate`, expected `hook`"),
+        (
+            "[design]\ngates = \"socket\"",
+            "s.toml:3:1: found unknown key `gates`, expected one of `hook`, `gate`, `sequence`, `format`, `delivery`",
+        ),
         (
             "[failslab]\nignore_gfp_wait = true",
             "s.toml:3:1: found unknown key `ignore_gfp_wait`, expected one of `probability`, \
@@ -242,7 +255,7 @@ fn a_hook_or_a_site_that_nobody_knows_is_refused_with_those_that_are_known() {
 
 #[test]
 fn a_default_hook_that_the_caller_does_not_know_is_refused_at_the_beginning() {
-    let known = Known { hooks: &["locked"], sites: &[] };
+    let known = Known { hooks: &["locked"], ..KNOWN };
     let error =
         ScenarioFile::parse("s.toml", "name=\"x\"\n[[tasks]]\nname=\"p\"", &known).expect_err("the default is end");
     assert_eq!(error.to_string(), "s.toml:1:1: found \"end\", expected one of locked");

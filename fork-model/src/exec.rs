@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::System;
+use crate::facts::{Act, Fact};
 use crate::fork::{mm_release, mmput};
 use crate::sched::{TaskRef, pf};
 
@@ -11,6 +12,7 @@ use crate::sched::{TaskRef, pf};
 /// DIFFERENCE: no file is read and nothing fails; the other threads of a group go on.
 pub async fn do_execve(sys: &Rc<System>, current: TaskRef) {
     sys.m.enter("do_execve", Vec::new);
+    sys.note(|| Fact::Acts { pid: sys.task(current, |t| t.pid), what: Act::Execs });
     sys.m.point().await;
     mm_release(sys, current);
     let old = sys.task(current, |t| {

@@ -6,6 +6,7 @@ use sim::Errno;
 use sim::lock::Mode;
 
 use crate::System;
+use crate::facts::{Act, Fact};
 use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
 use crate::pid::detach_pid;
 use crate::ptrace::__ptrace_unlink;
@@ -126,6 +127,7 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
         let (user, leader, signal, sighand) = sys.task(p, |t| (t.user, t.group_leader, t.signal, t.sighand));
         let pid = || sys.task(p, |t| t.pid);
         sys.m.call("release_task", || vec![("pid", pid().into())], None);
+        sys.note(|| Fact::Acts { pid: pid(), what: Act::Released });
         sys.user(user, |u| u.processes -= 1);
         let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
         if sys.task(p, |t| t.ptrace != 0) {
@@ -260,6 +262,7 @@ async fn exit_notify(sys: &System, tsk: TaskRef) {
 pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
     let pid = || sys.task(tsk, |t| t.pid);
     sys.m.enter("do_exit", || vec![("pid", pid().into()), ("code", code.into())]);
+    sys.note(|| Fact::Acts { pid: pid(), what: Act::Exits });
     sys.m.point().await;
     let mm = sys.task(tsk, |t| {
         t.flags |= pf::EXITING;

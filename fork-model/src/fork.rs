@@ -3,15 +3,14 @@
 use std::rc::Rc;
 
 use sim::lock::{Completion, Mode};
-use sim::mm::POISON;
 use sim::{Errno, Gfp, Site};
 use uevent::Fix;
 use uevent::kobject::{kobject_init, kobject_set_name};
-use uevent::kobject_uevent::kobject_fork;
 
 use crate::System;
 use crate::exit::unhash_process;
-use crate::hook::Hook;
+use crate::facts::{Act, Fact};
+use crate::hook::{self, Place, hook_at, hook_at_the_end};
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
 use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -262,8 +261,27 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     if let Some(truth) = &mut *sys.truth.borrow_mut() {
         truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
     }
+    sys.note(|| forked(sys, (current, parent, p), clone_flags));
+    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    hook_at(Place::Locked, seen).await;
     drop(held);
+    hook_at(Place::BeforeWake, seen).await;
     Ok(())
+}
+
+#[cold]
+fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
+    let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
+    let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
+    Fact::Forked {
+        caller_pid,
+        caller_tgid,
+        real_parent_tgid: sys.task(parent, |t| t.tgid),
+        child_pid,
+        child_tgid,
+        is_thread: clone_flags & flags::THREAD != 0,
+        vfork: clone_flags & flags::VFORK != 0,
+    }
 }
 
 fn set_sigpending(sys: &System, p: TaskRef) {
@@ -407,14 +425,17 @@ fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
 /// - sets it free to run ([`wake_up_new_task`]): **from here on the child may exit and be reaped, and the parent must
 ///   not look at it any more**; see `parent_reads_child_after_autoreap`;
 /// - with `CLONE_VFORK`, waits until the child has let go of the memory;
-/// - calls the hook, and returns the pid.
+/// - returns the pid.
+///
+/// The hook is called on the way, at its [`Place`]; as posted, at the end.
 ///
 /// # Errors
 /// - [`Errno::Again`]: no pid. The number is not used up.
 /// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (item 38).
 ///
 /// # Violations
-/// [`sim::Rule::UseAfterFree`] with [`Hook::End`], if the child was released before the hook reads `p->pid` (item 1).
+/// [`sim::Rule::UseAfterFree`] with [`Hook::End`](crate::Hook::End) and [`Hook::AfterWake`](crate::Hook::AfterWake), if the
+/// child was released before the hook reads `p->pid` (item 1).
 pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work: Option<Work>) -> Result<i32, Errno> {
     sys.m.enter("do_fork", || vec![("flags", clone_flags.into())]);
     let result = fork_and_tell(sys, current, clone_flags, work).await;
@@ -424,6 +445,7 @@ pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work:
 
 async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Option<Work>) -> Result<i32, Errno> {
     let last_pid = sys.pids.last_pid.get();
+    sys.note(|| Fact::Acts { pid: sys.task(current, |t| t.pid), what: Act::Forks });
     let pid = alloc_pidmap(&sys.m, &sys.pids).await;
     sys.m.call("alloc_pidmap", Vec::new, Some(pid.map_or(-1, i64::from)));
     let pid = pid.ok_or(Errno::Again)?;
@@ -455,6 +477,8 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
     });
     set_free(sys, p, clone_flags, work).await;
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
+    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    hook_at(Place::AfterWake, seen).await;
     if trace != 0 {
         sys.task(current, |t| t.ptrace_message = pid.into());
         ptrace_notify(sys, current, trace);
@@ -466,15 +490,7 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
             ptrace_notify(sys, current, PTRACE_EVENT_VFORK_DONE);
         }
     }
-    let child = match sys.config.hook {
-        Hook::End => {
-            sys.task_or_gone(p, "do_fork() reads p->pid", |t| t.pid).unwrap_or(i32::from_ne_bytes([POISON; 4]))
-        }
-        Hook::EndSavedPid => pid,
-    };
-    let parent = sys.task(current, |t| t.pid);
-    let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
-    kobject_fork(&sys.core, fork_kobj, parent, child).await;
+    hook_at_the_end(seen).await;
     Ok(pid)
 }
 

@@ -4,9 +4,11 @@ use std::rc::Rc;
 
 use sim::{Errno, Handle};
 use uevent::af_netlink::netlink_proto_init;
+use uevent::connector::cn_init;
 use uevent::kobject_uevent::kobject_uevent_init;
 
 use crate::System;
+use crate::design::Over;
 use crate::exit::{WaitFor, wait4};
 use crate::fork::{attach_pids, do_fork, flags, fork_init};
 use crate::pid::pidmap_init;
@@ -119,7 +121,8 @@ async fn kernel_thread(sys: &Rc<System>, current: TaskRef, work: Option<Work>) -
 /// 1. `pidmap_init()`, `fork_init()`: the patch's object exists from here on;
 /// 2. the idle task forks init (pid 1);
 /// 3. init forks the first kernel threads: `ksoftirqd/0`, `events/0`, `khelper`, `kthread`;
-/// 4. the initcalls: `netlink_proto_init()` (level 1), then `kobject_uevent_init()` (level 2).
+/// 4. the initcalls: `netlink_proto_init()` (level 1), `kobject_uevent_init()` (level 2), and `cn_init()` if the design
+///    goes over the connector.
 ///
 /// The forks of 2 and 3 build their path and environment and get -EIO: there is no socket yet (semantics, item 4).
 /// Returns init's task. DIFFERENCE: init's own steps run in the calling lane; one thread of each kind, on any machine.
@@ -131,6 +134,9 @@ pub async fn boot(sys: &Rc<System>) -> Result<TaskRef, Errno> {
     netlink_proto_init(&sys.core).await;
     // do_initcalls() goes on, whatever an initcall answers.
     let _ = kobject_uevent_init(&sys.core).await;
+    if sys.config.design.format.over() == Over::Connector {
+        let _ = cn_init(&sys.core).await;
+    }
     Ok(init)
 }
 

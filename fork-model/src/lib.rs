@@ -11,8 +11,9 @@
 //! | `fs/exec.c`, what a fork needs of it | [`exec`] |
 //! | `init/main.c` | [`init`]: `main.rs` would be a program |
 //!
-//! [`hook`] is the patch's line in `do_fork()` as a value; [`tree`] is the listener: it rebuilds the process tree from the
-//! messages, as ELSA would, and is compared with the true one. Nothing here knows of designs, properties or commands.
+//! [`design`] is the notification as a value, and [`hook`] its line in `do_fork()`; [`notify`] is what follows there; [`tree`] is the listener: it rebuilds the process tree from the
+//! messages, as ELSA would, and is compared with the true one, and [`numbers`] is what
+//! it learns of losses; [`facts`] is what really happened. Nothing here knows of properties or commands.
 //!
 //! Small functions of the fork's path are `#[inline(always)]`: measured in `benches/fork.rs`, a simulated fork takes 9 % less.
 //!
@@ -36,11 +37,15 @@
 //! assert_eq!(sys.core.fork_outcomes.borrow().nobody, 1);
 //! ```
 
+pub mod design;
 pub mod exec;
 pub mod exit;
+pub mod facts;
 pub mod fork;
 pub mod hook;
 pub mod init;
+pub mod notify;
+pub mod numbers;
 pub mod pid;
 pub mod ptrace;
 pub mod sched;
@@ -48,6 +53,7 @@ pub mod signal;
 mod system;
 pub mod tree;
 
+pub use design::Design;
 pub use hook::Hook;
 pub use sched::{Task, TaskRef};
 pub use system::{System, SystemConfig};

@@ -9,6 +9,7 @@ use sim::{Handle, LaneName};
 
 use crate::System;
 use crate::exit::put_task_struct;
+use crate::facts::{Act, Fact};
 
 /// A pointer to a task. It keeps nothing alive: see [`Task::usage`].
 pub type TaskRef = Handle<Task>;
@@ -290,9 +291,17 @@ pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, wo
 
 /// Gives a task its lane, if it has anything to do.
 pub(crate) fn start(sys: &Rc<System>, p: TaskRef, work: Option<Work>) {
-    if let Some(Work { name, program }) = work {
-        sys.m.spawn(name, program(sys.clone(), p));
+    let Some(Work { name, program }) = work else { return };
+    let life = program(sys.clone(), p);
+    if !sys.facts.on() {
+        sys.m.spawn(name, life);
+        return;
     }
+    let (s, pid) = (sys.clone(), sys.task(p, |t| t.pid));
+    sys.m.spawn(name, async move {
+        s.note(|| Fact::Acts { pid, what: Act::Runs });
+        life.await;
+    });
 }
 
 /// The next task on the CPU drops the reference that a dead one had on itself. Models `finish_task_switch()`.

@@ -10,12 +10,15 @@ use slab::Slab;
 use uevent::kobject::KobjId;
 use uevent::{ConfigError, Core};
 
-use crate::hook::Hook;
+use crate::design::Design;
+use crate::facts::{Fact, Facts};
+use crate::hook::Place;
+use crate::notify::Notify;
 use crate::pid::Pids;
 use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef, ThreadInfo, User, UserRef, Work};
 use crate::tree::Truth;
 
-/// How the kernel was configured, and which hook it carries.
+/// How the kernel was configured, and which design of the notification it carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SystemConfig {
     /// Configuration of the layers below.
@@ -24,14 +27,14 @@ pub struct SystemConfig {
     pub numa: bool,
     /// Pages of memory, which fix the limits of tasks: see [`fork_init`](crate::fork::fork_init).
     pub mempages: u64,
-    /// Where the notification stands.
-    pub hook: Hook,
+    /// The notification. [`Design::check`] is for whoever takes it from a user.
+    pub design: Design,
 }
 
 impl Default for SystemConfig {
     /// The kernel of the vectors, with 512 MiB, and the patch as posted.
     fn default() -> SystemConfig {
-        SystemConfig { core: uevent::Config::default(), numa: false, mempages: 131_072, hook: Hook::End }
+        SystemConfig { core: uevent::Config::default(), numa: false, mempages: 131_072, design: Design::default() }
     }
 }
 
@@ -70,6 +73,14 @@ pub struct System {
     pub child_reaper: Cell<Option<TaskRef>>,
     /// What is really forked, once somebody wants to know. The kernel keeps no such list.
     pub truth: RefCell<Option<Truth>>,
+    /// What really happened, once somebody wants to know.
+    pub facts: Facts,
+    /// The static variables of designs other than the patch's.
+    pub notify: Notify,
+    /// Where the design's hook stands.
+    pub(crate) place: Place,
+    /// Behind the hook all is as posted.
+    pub(crate) posted: bool,
     /// `nr_threads`.
     pub nr_threads: Cell<i64>,
     /// `max_threads`.
@@ -90,6 +101,8 @@ impl System {
             core: Rc::new(Core::new(m.clone(), config.core.clone())?),
             m,
             pids: Pids::with_fixes(config.core.fixes),
+            place: config.design.hook.place(),
+            posted: config.design.is_posted_behind_the_hook(),
             config,
             tasklist_lock: Lock::new("tasklist_lock"),
             siglock: Lock::new("siglock"),
@@ -106,6 +119,8 @@ impl System {
             fork_kobj: Cell::new(None),
             child_reaper: Cell::new(None),
             truth: RefCell::default(),
+            facts: Facts::default(),
+            notify: Notify::default(),
             nr_threads: Cell::new(0),
             max_threads: Cell::new(0),
             total_forks: Cell::new(0),
@@ -182,6 +197,18 @@ impl System {
     #[must_use]
     pub fn live_tasks(&self) -> usize {
         self.tasks.len()
+    }
+
+    /// Notes facts from now on, or no longer: see [`Facts`].
+    pub fn record_facts(&self, on: bool) {
+        self.facts.record(on);
+        self.core.watch_yields(on);
+    }
+
+    /// Notes a fact of this step, if somebody wants to know.
+    #[inline(always)]
+    pub(crate) fn note(&self, fact: impl FnOnce() -> Fact) {
+        self.facts.note(|| self.m.step(), fact);
     }
 
     /// Calls a function that the model does not open: traced, and failing if [`System::helper_failures`] says so.

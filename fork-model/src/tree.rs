@@ -4,33 +4,50 @@ use std::collections::BTreeMap;
 
 use uevent::wire::{Message, WireError};
 
+use crate::design::Said;
+
+/// Whom a message names as the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Parent {
+    pid: i32,
+    /// It says that the child is a thread of it; only a format with process ids can.
+    is_thread: bool,
+}
+
 /// What one listener believes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Believed {
     /// The parents of each child, one for each message about it, in order.
-    parents: BTreeMap<i32, Vec<i32>>,
+    parents: BTreeMap<i32, Vec<Parent>>,
     /// Messages that could not be read as a fork.
     pub unreadable: u64,
 }
 
 impl Believed {
-    /// Takes one message as it was received.
+    /// Takes one message of the patch as it was received.
     ///
     /// # Errors
     /// [`WireError`] if it is no fork event; it is counted in [`Believed::unreadable`].
     pub fn hear(&mut self, bytes: &[u8]) -> Result<(i32, i32), WireError> {
         let heard = Message::parse(bytes).and_then(|message| message.fork_pids());
         match heard {
-            Ok((parent, child)) => self.parents.entry(child).or_default().push(parent),
+            Ok((parent, child)) => self.believe(&Said::pids(parent, child)),
             Err(_) => self.unreadable += 1,
         }
         heard
     }
 
+    /// Takes what a message of any design said.
+    pub fn believe(&mut self, said: &Said) {
+        let is_thread = said.is_thread();
+        let parent = Parent { pid: said.ids.parent_tgid, is_thread };
+        self.parents.entry(said.ids.child_pid).or_default().push(parent);
+    }
+
     /// The parent of a child, as the last message about it said, if the listener has heard of it.
     #[must_use]
     pub fn parent(&self, child: i32) -> Option<i32> {
-        self.parents.get(&child)?.last().copied()
+        Some(self.parents.get(&child)?.last()?.pid)
     }
 
     /// Compares with the truth: each fork and each message counts once.
@@ -44,7 +61,7 @@ impl Believed {
             let mut heard = self.parents.get(child).cloned().unwrap_or_default();
             let mut untold = 0;
             for fork in forks {
-                match heard.iter().position(|parent| !fork.is_thread && *parent == fork.parent) {
+                match heard.iter().position(|parent| parent.is_thread == fork.is_thread && parent.pid == fork.parent) {
                     Some(at) => {
                         heard.remove(at);
                         verdict.right += 1;
@@ -108,7 +125,7 @@ impl Truth {
 pub struct Verdict {
     /// The listener knows the process, and its parent.
     pub right: u64,
-    /// It knows another parent, or takes a thread for a process.
+    /// It knows another parent, or takes a thread for a process. Bare pids cannot say that a child is a thread.
     pub wrong: u64,
     /// It has not heard of the child.
     pub missing: u64,

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::{ArgGroup, Args, ValueEnum};
-use fork_model::Hook;
+use fork_model::design::{Delivery, Format, Gate, Sequence};
+use fork_model::{Design, Hook};
 use indicatif::{ProgressBar, ProgressStyle};
 use pcap_file::PcapError;
 use sim::mm::FaultRule;
@@ -18,7 +19,7 @@ use sim::{LaneName, Schedule, What};
 use super::{Failure, Found};
 use crate::input::InputError;
 use crate::lab::run::{Loaded, Report, Watch, run as run_loaded};
-use crate::lab::spec::{Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
+use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
 use crate::render::pcap::Pcap;
@@ -65,9 +66,21 @@ pub(super) struct RunArgs {
     /// A recorded workload, csv or csv.gz
     #[arg(long, value_name = "FILE")]
     workload: Option<PathBuf>,
-    /// Where the notification stands: end (as posted) or end-saved-pid
+    /// Where the notification stands: end (as posted), end-saved-pid, after-wake, locked or before-wake
     #[arg(long, value_parser = hook)]
     hook: Option<Hook>,
+    /// Who is asked first: always (as posted), socket, on-off, counter, has-listeners or counter-reset
+    #[arg(long, value_parser = gate)]
+    gate: Option<Gate>,
+    /// How events are numbered: none (as posted), unlocked, locked or per-cpu
+    #[arg(long, value_parser = sequence)]
+    sequence: Option<Sequence>,
+    /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct
+    #[arg(long, value_parser = format)]
+    format: Option<Format>,
+    /// How it is sent: broadcast (as posted), deferred, signal or hotplug
+    #[arg(long, value_parser = delivery)]
+    delivery: Option<Delivery>,
     /// Draw who steps next from this seed; without it, whoever runs goes on
     #[arg(long, value_name = "N", conflicts_with = "sched", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -115,9 +128,29 @@ fn said((found, expected): (String, String)) -> String {
     format!("found {found}, expected {expected}")
 }
 
+/// A value of an axis of the design, by its name.
+fn named<T>(value: Option<T>, axis: &str) -> Result<T, String> {
+    value.ok_or_else(|| format!("expected {}", Design::choices(axis).unwrap_or_default().join(", ")))
+}
+
 fn hook(text: &str) -> Result<Hook, String> {
-    let names: Vec<_> = Hook::ALL.iter().map(|hook| hook.name()).collect();
-    Hook::from_name(text).ok_or_else(|| format!("expected {}", names.join(" or ")))
+    named(Hook::from_name(text), "hook")
+}
+
+fn gate(text: &str) -> Result<Gate, String> {
+    named(Gate::from_name(text), "gate")
+}
+
+fn sequence(text: &str) -> Result<Sequence, String> {
+    named(Sequence::from_name(text), "sequence")
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    named(Format::from_name(text), "format")
+}
+
+fn delivery(text: &str) -> Result<Delivery, String> {
+    named(Delivery::from_name(text), "delivery")
 }
 
 fn seed(text: &str) -> Result<u64, String> {
@@ -169,7 +202,14 @@ impl RunArgs {
             (None, Some(schedule)) => Order::Schedule(schedule.clone()),
             (None, None) => Order::Calm,
         };
-        Ok(Spec { source, hook: self.hook, order, faults: self.fault.clone(), bench })
+        let design = Asked {
+            hook: self.hook,
+            gate: self.gate,
+            sequence: self.sequence,
+            format: self.format,
+            delivery: self.delivery,
+        };
+        Ok(Spec { source, design, order, faults: self.fault.clone(), bench })
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use fork_model::notify::notify;
 use serde::Serialize;
-use uevent::kobject_uevent::kobject_fork;
+use uevent::wire::connector::ForkIds;
 
 use crate::lab::world::{Setup, World, alone};
 use crate::scenario_file::{Boot, Listener, Pace};
@@ -21,17 +22,19 @@ pub struct Cost {
     pub steps: u64,
 }
 
-/// Sends one event on a fresh kernel like this one, with so many idle listeners, and counts.
+/// Notifies of one fork on a fresh kernel like this one, with so many idle listeners, and counts.
 #[must_use]
 pub fn measure(setup: &Setup, listeners: usize) -> Cost {
-    let listener = |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd };
+    let listener =
+        |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd, control: None };
     let setup = Setup { listeners: (0..listeners).map(listener).collect(), roots: Vec::new(), ..setup.clone() };
     let world = Rc::new(World::new(&setup).expect("the run has more tasks than this"));
     let (sys, w) = (world.sys.clone(), world.clone());
     let (allocations, bytes, steps) = alone(&sys, async move {
         let m = &w.sys.m;
         let (before, step) = (m.mem.counters(), m.step());
-        kobject_fork(&w.sys.core, w.sys.fork_kobj.get().expect("booted"), 100, 101).await;
+        let ids = ForkIds { parent_pid: 100, parent_tgid: 100, child_pid: 101, child_tgid: 101 };
+        notify(&w.sys, ids.child_pid, ids).await;
         let after = m.mem.counters();
         (after.allocs - before.allocs, after.bytes - before.bytes, m.step() - step)
     });

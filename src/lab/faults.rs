@@ -7,7 +7,7 @@ use fork_model::exit::{WaitFor, do_exit, wait4};
 use fork_model::fork::{TASK_STRUCT, THREAD_INFO, do_fork, flags};
 use fork_model::pid::{BITS_PER_PAGE, PIDMAP_PAGE};
 use fork_model::sched::Work;
-use fork_model::{Hook, SystemConfig};
+use fork_model::{Design, SystemConfig};
 use rayon::prelude::*;
 use serde::Serialize;
 use sim::Site;
@@ -99,7 +99,8 @@ fn sites() -> impl Iterator<Item = (Site, u64)> {
 /// All runs: every call of every site, once and from then on, with 0 to 3 listeners. Runs in parallel; the order and the
 /// result do not depend on it.
 #[must_use]
-pub fn table(hook: Hook) -> Vec<Row> {
+pub fn table(design: impl Into<Design>) -> Vec<Row> {
+    let design = design.into();
     let mut runs = Vec::new();
     for (site, calls) in sites() {
         for call in 1..=calls {
@@ -108,19 +109,20 @@ pub fn table(hook: Hook) -> Vec<Row> {
             }
         }
     }
-    runs.into_par_iter().map(|(site, call, times, listeners)| row(hook, site, call, times, listeners)).collect()
+    runs.into_par_iter().map(|(site, call, times, listeners)| row(design, site, call, times, listeners)).collect()
 }
 
-fn setup(hook: Hook, listeners: usize) -> Setup {
+fn setup(design: Design, listeners: usize) -> Setup {
     let listener = |i: usize| Listener {
         name: char::from(b'a' + u8::try_from(i).expect("at most 3")).to_string(),
         groups: 1,
         rcvbuf: 124_928,
         pace: Pace::DrainAtEnd,
+        control: None,
     };
     Setup {
         machine: sim::Config::default(),
-        system: SystemConfig { hook, ..SystemConfig::default() },
+        system: SystemConfig { design, ..SystemConfig::default() },
         boot: Boot::Done,
         pid_max: 2 * BITS_PER_PAGE,
         last_pid: 99,
@@ -129,8 +131,8 @@ fn setup(hook: Hook, listeners: usize) -> Setup {
     }
 }
 
-fn row(hook: Hook, site: Site, call: u64, times: Times, listeners: usize) -> Row {
-    let world = Rc::new(World::new(&setup(hook, listeners)).expect("no task is there at boot"));
+fn row(design: Design, site: Site, call: u64, times: Times, listeners: usize) -> Row {
+    let world = Rc::new(World::new(&setup(design, listeners)).expect("no task is there at boot"));
     // The next pid is the first of a page of the bitmap that does not exist yet, so that this page can fail, too.
     world.sys.pids.last_pid.set(BITS_PER_PAGE - 1);
     world.sys.m.mem.faults(|faults| faults.add(FaultRule { site: Some(site.0.to_owned()), nth: call, times }));

@@ -55,6 +55,9 @@ fn write(r: &Report, out: &mut String) -> fmt::Result {
     listeners(&r.listeners, out)?;
     costs(r, out)?;
     writeln!(out, " run       {} steps, hook {}, ended {}", n(r.steps), r.hook, r.ended)?;
+    if let Some(design) = &r.design {
+        writeln!(out, " design    {design}")?;
+    }
     followed(r, out)?;
     violations(r, out)?;
     writeln!(out, " trace     sha256 {}", r.trace_hash)?;
@@ -69,6 +72,7 @@ fn undelivered(r: &Report) -> String {
         (e.no_copy, "-ENOBUFS: no copy"),
         (e.no_memory, "-ENOMEM: never sent"),
         (e.no_socket, "-EIO: no socket"),
+        (e.kept, "kept back by the gate"),
         (e.not_configured, "not sent: CONFIG_KOBJECT_UEVENT is off"),
     ];
     why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("\n           {} {why}", n(*count))).collect()
@@ -101,6 +105,15 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
             why.iter().filter(|(count, _)| *count > 0).map(|(count, why)| format!("{} {why}", n(*count))).collect();
         if !why.is_empty() {
             writeln!(out, "           {:<9}lost: {}", "", why.join(", "))?;
+        }
+        let numbers = [(l.missing_numbers, "missing"), (l.double_numbers, "twice"), (l.late_numbers, "late")];
+        let numbers: Vec<_> = numbers
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{} {what}", n(*count)))
+            .collect();
+        if !numbers.is_empty() {
+            writeln!(out, "           {:<9}numbers: {}", "", numbers.join(", "))?;
         }
         for message in l.messages.iter().take(2) {
             writeln!(out, "           {:<9}{message}", "")?;

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use fork_model::Hook;
 use serde::Serialize;
 use sim::mm::{Failslab, FaultRule, Times};
 use sim::{Calm, Chooser, Ended, LaneName, Question, Replay, Schedule, Seeded, Violation};
@@ -11,10 +10,11 @@ use uevent::kobject_uevent::ForkOutcomes;
 
 use crate::input::InputError;
 use crate::lab::cost::{self, Cost};
+use crate::lab::listen::Listener;
 use crate::lab::program::Play;
 use crate::lab::spec::{Order, Source, Spec, scenario};
 use crate::lab::turns::{Followed, Plan, Turns};
-use crate::lab::world::{Listener, Setup, World};
+use crate::lab::world::{Setup, World};
 use crate::scenario_file::{self, ScenarioFile};
 use crate::workload::Workload;
 
@@ -25,6 +25,9 @@ pub struct Report {
     pub replay: String,
     /// Where the notification stood.
     pub hook: &'static str,
+    /// The whole design, if more of it than the hook is not as posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub design: Option<String>,
     /// Forks that succeeded, threads included.
     pub forks: u64,
     /// Those that made a thread.
@@ -73,6 +76,15 @@ pub struct Events {
     pub not_configured: u64,
     /// -ENOBUFS: nobody got it, and a copy could not be made.
     pub no_copy: u64,
+    /// The gate of the design kept it back.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub kept: u64,
+}
+
+/// Left out of the JSON: the patch as posted has no such thing.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl From<ForkOutcomes> for Events {
@@ -84,6 +96,7 @@ impl From<ForkOutcomes> for Events {
             no_socket: o.no_socket,
             not_configured: o.not_configured,
             no_copy: o.no_copy,
+            kept: o.kept,
         }
     }
 }
@@ -101,6 +114,15 @@ pub struct ListenerReport {
     pub why: Why,
     /// How often it was told of a loss (-ENOBUFS); one such word may stand for many messages.
     pub told: u64,
+    /// Numbers that it misses, of a design that numbers its events.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missing_numbers: u64,
+    /// Numbers that it got twice.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub double_numbers: u64,
+    /// Numbers that came after a higher one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub late_numbers: u64,
     /// What it believes of the process tree.
     pub tree: Tree,
     /// Its first messages, NULs visible.
@@ -157,11 +179,30 @@ impl Loaded {
     /// [`InputError`]: of the scenario or the recording.
     pub fn new(spec: Spec, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
         let scenario = scenario(&spec.source)?;
+        Loaded::with(spec, scenario, bytes_read)
+    }
+
+    /// The same for a scenario that was read before, whatever the source of the specification says; see
+    /// [`parse_scenario`](crate::lab::spec::parse_scenario).
+    ///
+    /// # Errors
+    /// [`InputError`] for a design that cannot be built.
+    pub fn of(spec: Spec, scenario: ScenarioFile) -> Result<Loaded, InputError> {
+        Loaded::with(spec, Some(scenario), |_| ())
+    }
+
+    fn with(spec: Spec, scenario: Option<ScenarioFile>, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
         let plan = match &spec.source {
-            Source::Workload(path) => Some(Plan::new(&Workload::read_with_progress(path, bytes_read)?)),
+            Source::Workload(path) if scenario.is_none() => {
+                Some(Plan::new(&Workload::read_with_progress(path, bytes_read)?))
+            }
             _ => None,
         };
         let mut setup = spec.setup(scenario.as_ref());
+        let design = setup.system.design;
+        design.check().map_err(|impossible| {
+            InputError::new("<design>", design.to_string(), format!("a design that can be built: {impossible}"))
+        })?;
         if let Some(plan) = &plan {
             setup.roots = plan.outsiders.iter().map(|pid| Some(*pid)).collect();
         }
@@ -276,12 +317,8 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         hits
     });
     world.drain();
-    // What an event took must be gone when everybody has read. Tables that have grown, and pages of the bitmap, stay.
-    let of_events: Vec<_> = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH).collect();
-    let mut leaks = world.sys.live_since(&world.before);
-    leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
-    m.report_leaks(&leaks);
-    let spec = Spec { hook: Some(loaded.setup.system.hook), ..loaded.spec.clone() };
+    world.report_leaks();
+    let spec = Spec { design: loaded.spec.design.for_replay(loaded.setup.system.design), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
         // A short one can be read and edited; a long one could not even be pasted, and its seed does as well.
         (Some(_), Order::Seed(_)) if schedule.to_string().len() <= LONGEST_SCHEDULE => {
@@ -313,7 +350,8 @@ fn report(world: &World, spec: &Spec, setup: &Setup, measured: Measured) -> Repo
     let errors = world.done.fork_errors.borrow();
     Report {
         replay: spec.to_string(),
-        hook: spec.hook.map_or("", Hook::name),
+        hook: setup.system.design.hook.name(),
+        design: (setup.system.design != setup.system.design.hook.into()).then(|| setup.system.design.to_string()),
         forks: sys.total_forks.get() - forks_before,
         threads: truth.threads(),
         fork_errors: errors.iter().map(|(errno, count)| (errno.to_string(), *count)).collect(),
@@ -334,7 +372,7 @@ fn report(world: &World, spec: &Spec, setup: &Setup, measured: Measured) -> Repo
 
 fn listener_report(world: &World, listener: &Listener) -> ListenerReport {
     let heard = listener.heard.borrow();
-    let lost = listener.sock.map(|sock| world.sys.core.sock(sock, |sock| sock.lost)).unwrap_or_default();
+    let lost = listener.lost(&world.sys);
     let truth = world.sys.truth.borrow();
     let verdict = truth.as_ref().map(|truth| heard.tree.compare(truth)).unwrap_or_default();
     ListenerReport {
@@ -343,6 +381,9 @@ fn listener_report(world: &World, listener: &Listener) -> ListenerReport {
         lost: lost.total(),
         why: Why { full: lost.full, latched: lost.latched, no_copy: lost.no_copy },
         told: heard.overruns,
+        missing_numbers: heard.numbers.missing(),
+        double_numbers: heard.numbers.doubles,
+        late_numbers: heard.numbers.late,
         tree: Tree { right: verdict.right, wrong: verdict.wrong, missing: verdict.missing, phantom: verdict.phantom },
         messages: heard.messages.iter().map(|message| sim::Value::shown(message)).collect(),
     }

@@ -5,7 +5,7 @@
 //! v1 workload=tests/data/shell.csv.gz hook=end cpus=2 seed=7 listeners=2 rcvbuf=2048 fault=alloc_skb.head#3+
 //! ```
 //! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
-//! Then, in any order: `hook=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
+//! Then, in any order: `hook=`, `gate=`, `sequence=`, `format=`, `delivery=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
 //! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
 //! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. A space or a `%` in a path is written `%20`, `%25`.
 
@@ -13,13 +13,17 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::fork::{TASK_STRUCT, THREAD_INFO};
+use fork_model::notify::cbus::NODE;
+use fork_model::notify::relay::SIGQUEUE;
 use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
-use fork_model::{Hook, SystemConfig};
+use fork_model::{Design, Hook, SystemConfig};
 use sim::Schedule;
 use sim::mm::{FaultRule, Times};
 
 use crate::input::{InputError, quoted};
+pub use crate::lab::asked::Asked;
 use crate::lab::world::Setup;
 use crate::scenario_file::{self, Boot, Known, Listener, Pace, ScenarioFile};
 
@@ -48,8 +52,8 @@ pub enum Source {
 pub struct Spec {
     /// What the tasks do.
     pub source: Source,
-    /// Where the notification stands; `None`: as the scenario says, or as posted.
-    pub hook: Option<Hook>,
+    /// The design of the notification, as far as it was asked for.
+    pub design: Asked,
     /// Who steps when.
     pub order: Order,
     /// Allocations that fail, beside those of the scenario.
@@ -95,21 +99,48 @@ impl Spec {
     /// A calm run of this source, with nothing else asked for.
     #[must_use]
     pub fn new(source: Source) -> Spec {
-        Spec { source, hook: None, order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
+        Spec { source, design: Asked::default(), order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
     }
 }
 
 /// The allocation sites that faults may name.
 #[must_use]
 pub fn sites() -> Vec<&'static str> {
-    let of_fork = [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO];
+    let of_fork = [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO, NODE, SIGQUEUE];
     uevent::site::ALL.iter().chain(&of_fork).map(|site| site.0).collect()
 }
 
-/// The names of the hooks.
-#[must_use]
-pub fn hooks() -> Vec<&'static str> {
-    Hook::ALL.iter().map(|hook| hook.name()).collect()
+/// The design that a scenario names.
+fn design(named: &scenario_file::Design) -> Design {
+    let scenario_file::Design { hook, gate, sequence, format, delivery } = named;
+    let mut design = Design::default();
+    let axes = [("hook", hook), ("gate", gate), ("sequence", sequence), ("format", format), ("delivery", delivery)];
+    for (axis, name) in axes {
+        // Names that are not known were refused when the file was read.
+        let _ = design.set(axis, name);
+    }
+    design
+}
+
+/// Calls `read` with the names that a scenario may speak of.
+fn knowing<R>(read: impl FnOnce(&Known<'_>) -> R) -> R {
+    read(&Known {
+        hooks: &Hook::names(),
+        gates: &Gate::names(),
+        sequences: &Sequence::names(),
+        formats: &Format::names(),
+        deliveries: &Delivery::names(),
+        sites: &sites(),
+        impossible: |named| design(named).check().err().map(|impossible| impossible.to_string()),
+    })
+}
+
+/// Reads the text of a scenario; `file` is its name in errors.
+///
+/// # Errors
+/// Those of [`ScenarioFile::parse`].
+pub fn parse_scenario(file: &str, text: &str) -> Result<ScenarioFile, InputError> {
+    knowing(|known| ScenarioFile::parse(file, text, known))
 }
 
 /// Reads the scenario of a source that has one.
@@ -117,13 +148,11 @@ pub fn hooks() -> Vec<&'static str> {
 /// # Errors
 /// Those of [`ScenarioFile::read`]; and [`InputError`] for a name that is not built in.
 pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
-    let (hooks, sites) = (hooks(), sites());
-    let known = Known { hooks: &hooks, sites: &sites };
     match source {
         Source::Workload(_) => Ok(None),
-        Source::File(path) => Ok(Some(ScenarioFile::read(path, &known)?)),
+        Source::File(path) => knowing(|known| ScenarioFile::read(path, known)).map(Some),
         Source::BuiltIn(name) => match BUILT_IN.iter().find(|(known, _)| known == name) {
-            Some((_, text)) => Ok(Some(ScenarioFile::parse(name, text, &known)?)),
+            Some((_, text)) => parse_scenario(name, text).map(Some),
             None => {
                 let expected = format!("{}, or the path of a file, with a dot or a slash in it", built_in_names());
                 Err(InputError::new("<scenario>", quoted(name), expected))
@@ -142,18 +171,22 @@ impl Spec {
     /// The kernel and its listeners, before the run.
     #[must_use]
     pub fn setup(&self, scenario: Option<&ScenarioFile>) -> Setup {
-        let hook = |named: &str| self.hook.or_else(|| Hook::from_name(named)).unwrap_or_default();
         let Some(scenario) = scenario else {
             let listener = |i: usize| Listener {
                 name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
                 groups: 1,
                 rcvbuf: self.bench.rcvbuf,
                 pace: self.bench.pace,
+                control: None,
             };
             return Setup {
                 machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },
                 // Enough memory for as many tasks as there are pids: a recording comes from a larger machine than 2005's.
-                system: SystemConfig { hook: hook(""), mempages: 1 << 26, ..SystemConfig::default() },
+                system: SystemConfig {
+                    design: self.design.over(Design::default()),
+                    mempages: 1 << 26,
+                    ..SystemConfig::default()
+                },
                 boot: Boot::Done,
                 pid_max: PID_MAX_LIMIT,
                 last_pid: 0,
@@ -173,7 +206,7 @@ impl Spec {
             system: SystemConfig {
                 core,
                 mempages: (*mempages).into(),
-                hook: hook(&scenario.design.hook),
+                design: self.design.over(design(&scenario.design)),
                 ..SystemConfig::default()
             },
             boot: *boot,
@@ -254,8 +287,10 @@ impl fmt::Display for Spec {
             Source::File(path) => write!(f, "v1 file={}", escape(path))?,
             Source::Workload(path) => write!(f, "v1 workload={}", escape(path))?,
         }
-        if let Some(hook) = self.hook {
-            write!(f, " hook={}", hook.name())?;
+        for (axis, name) in self.design.names() {
+            if let Some(name) = name {
+                write!(f, " {axis}={name}")?;
+            }
         }
         let (bench, plain) = (&self.bench, Bench::default());
         if bench.cpus != plain.cpus {
@@ -286,7 +321,21 @@ impl fmt::Display for Spec {
 /// The file name that errors in a replay line carry.
 const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 9] = ["hook", "sched", "seed", "fault", "cpus", "preempt", "listeners", "rcvbuf", "pace"];
+const KEYS: [&str; 13] = [
+    "hook",
+    "gate",
+    "sequence",
+    "format",
+    "delivery",
+    "sched",
+    "seed",
+    "fault",
+    "cpus",
+    "preempt",
+    "listeners",
+    "rcvbuf",
+    "pace",
+];
 
 impl FromStr for Spec {
     type Err = InputError;
@@ -352,11 +401,7 @@ impl Spec {
     fn set(&mut self, key: &str, value: &str) -> Result<(), (String, String)> {
         let workload = matches!(self.source, Source::Workload(_));
         match key {
-            "hook" => {
-                let hook =
-                    Hook::from_name(value).ok_or_else(|| (quoted(value), format!("a hook: {}", hooks().join(", "))))?;
-                self.hook = Some(hook);
-            }
+            "hook" | "gate" | "sequence" | "format" | "delivery" => self.design.ask(key, value)?,
             "sched" | "seed" if self.order != Order::Calm => {
                 return Err((quoted(value), "sched or seed, not both".into()));
             }

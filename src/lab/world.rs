@@ -3,61 +3,20 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use fork_model::design::Delivery;
 use fork_model::fork::{do_fork, flags};
 use fork_model::init::{boot, boot_early, reap_orphans};
-use fork_model::tree::{Believed, Truth};
+use fork_model::notify::cbus::{NODE, work_off};
+use fork_model::notify::relay::SIGQUEUE;
+use fork_model::notify::start_kernel_threads;
+use fork_model::tree::Truth;
 use fork_model::{System, SystemConfig, TaskRef};
 use sim::lock::WaitQueue;
 use sim::mm::LiveEntry;
 use sim::{Calm, Chooser, Machine};
-use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, SockRef, msg, netlink_bind, netlink_create, netlink_recvmsg};
 
-use crate::scenario_file::{self, Boot, Pace};
-
-/// Bytes that a listener offers to a receive; no message of this kernel is longer.
-const ROOM: usize = 4096;
-
-/// A listener: a socket, a pace, and what it has heard.
-pub struct Listener {
-    /// Its name, and that of its lane.
-    pub name: String,
-    /// Its socket; `None` if none could be made.
-    pub sock: Option<SockRef>,
-    /// When it reads.
-    pub pace: Pace,
-    /// What it has heard.
-    pub heard: RefCell<Heard>,
-}
-
-/// What a listener has heard.
-#[derive(Clone, Debug, Default)]
-pub struct Heard {
-    /// Messages received.
-    pub received: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// How often it was told that something was lost (`-ENOBUFS`).
-    pub overruns: u64,
-    /// The tree that it believes in.
-    pub tree: Believed,
-    /// The messages themselves, as long as there are few.
-    pub messages: Vec<Vec<u8>>,
-}
-
-/// Messages that a listener keeps for people to look at.
-const KEPT: usize = 8;
-
-impl Heard {
-    fn hear(&mut self, message: &[u8]) {
-        self.received += 1;
-        self.bytes += message.len() as u64;
-        if self.messages.len() < KEPT {
-            self.messages.push(message.to_vec());
-        }
-        // What is no fork event is counted by the tree itself.
-        let _ = self.tree.hear(message);
-    }
-}
+use crate::lab::listen::{self, Listener, open};
+use crate::scenario_file::{self, Boot};
 
 /// One simulated kernel after its boot, shared by the lanes of a run.
 pub struct World {
@@ -73,8 +32,10 @@ pub struct World {
     pub done: Done,
     /// What was allocated before the run proper.
     pub before: Vec<LiveEntry>,
-    /// Listeners that read at a pace look up when an event was sent.
-    paced: WaitQueue,
+    /// Forks tried in the run proper.
+    pub forks: Cell<u64>,
+    /// Listeners that read at a pace, or act after so many forks, look up here when there was one.
+    pub(crate) paced: WaitQueue,
 }
 
 /// Counts what the tasks of a run did.
@@ -158,19 +119,20 @@ impl World {
         sys.pids.pid_max.set(setup.pid_max);
         let roots = make_roots(&sys, init, setup)?;
         // Only now: what was forked before is nobody's news.
+        if setup.system.design.delivery == Delivery::Deferred {
+            let s = sys.clone();
+            alone(&sys, async move { work_off(&s).await });
+        }
         let listeners = setup.listeners.iter().enumerate().map(|(i, spec)| open(&sys, i, spec)).collect();
         let (done, before, paced) = (Done::default(), sys.live(), WaitQueue::default());
-        Ok(World { init, roots, listeners, done, before, paced, sys })
+        Ok(World { init, roots, listeners, done, before, paced, sys, forks: Cell::new(0) })
     }
 
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.
     pub fn begin(self: &Rc<World>, chooser: impl Chooser + 'static) {
         self.sys.m.spawn("init", reap_orphans(self.sys.clone(), self.init));
-        for (i, listener) in self.listeners.iter().enumerate() {
-            if listener.pace != Pace::DrainAtEnd {
-                self.sys.m.spawn(listener.name.as_str(), listen(self.clone(), i));
-            }
-        }
+        listen::start(self);
+        start_kernel_threads(&self.sys);
         // Until each of them waits: how they got there is no part of the run.
         self.sys.m.settle();
         self.sys.m.begin(chooser);
@@ -178,9 +140,20 @@ impl World {
         self.sys.core.fork_outcomes.take();
     }
 
-    /// An event may have been sent: listeners that count events look up.
+    /// A fork was tried, and an event may have been sent: listeners that count them look up.
     pub fn tick(&self) {
+        self.forks.set(self.forks.get() + 1);
         self.paced.wake_up(&self.sys.m);
+    }
+
+    /// Reports what an event took and nobody gave back. Tables that have grown, and pages of the bitmap, stay.
+    pub fn report_leaks(&self) {
+        let of_designs = [NODE, SIGQUEUE];
+        let of_events = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
+        let of_events: Vec<_> = of_events.chain(&of_designs).collect();
+        let mut leaks = self.sys.live_since(&self.before);
+        leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
+        self.sys.m.report_leaks(&leaks);
     }
 
     /// Everybody reads what is left, in order.
@@ -188,7 +161,7 @@ impl World {
         let world = self.clone();
         alone(&self.sys, async move {
             for i in 0..world.listeners.len() {
-                drain(&world, i).await;
+                listen::drain(&world, i).await;
             }
         });
     }
@@ -226,52 +199,4 @@ fn make_roots(sys: &Rc<System>, init: TaskRef, setup: &Setup) -> Result<Vec<Task
         }
         Ok(roots)
     })
-}
-
-fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listener) -> Listener {
-    let (s, spec_) = (sys.clone(), spec.clone());
-    let sock = alone(sys, async move {
-        let sock = netlink_create(&s.core, NETLINK_KOBJECT_UEVENT).await.ok()?;
-        let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: true };
-        netlink_bind(&s.core, sock, caller, 0, spec_.groups).await.ok()?;
-        s.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(spec_.rcvbuf).unwrap_or(i32::MAX));
-        Some(sock)
-    });
-    Listener { name: spec.name.clone(), sock, pace: spec.pace, heard: RefCell::default() }
-}
-
-/// A listener's life: it reads at its pace, and waits patiently in between.
-async fn listen(world: Rc<World>, i: usize) {
-    let mut seen = 0;
-    loop {
-        match world.listeners[i].pace {
-            Pace::Eager => receive(&world, i, 0).await,
-            Pace::Every(events) => {
-                let sent = || world.sys.core.fork_outcomes.borrow().total();
-                let m = &world.sys.m;
-                world.paced.wait_event(m, "a listener's pace", true, || sent() >= seen + u64::from(events)).await;
-                seen = sent();
-                drain(&world, i).await;
-                continue;
-            }
-            Pace::DrainAtEnd => return,
-        };
-    }
-}
-
-async fn drain(world: &World, i: usize) {
-    while receive(world, i, msg::DONTWAIT).await {}
-}
-
-/// One receive. False when there is nothing to receive, or nobody to do it.
-async fn receive(world: &World, i: usize, flags: u32) -> bool {
-    let listener = &world.listeners[i];
-    let Some(sock) = listener.sock else { return false };
-    let mut message = Vec::new();
-    match netlink_recvmsg(&world.sys.core, sock, &mut message, ROOM, flags).await {
-        Ok(_) => listener.heard.borrow_mut().hear(&message),
-        Err(sim::Errno::Again) => return false,
-        Err(_) => listener.heard.borrow_mut().overruns += 1,
-    }
-    true
 }

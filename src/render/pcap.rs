@@ -19,6 +19,8 @@ use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
 use pcap_file::{DataLink, Endianness, PcapError};
 use sim::trace::{Event, Sink, What};
 use uevent::af_netlink::NETLINK_KOBJECT_UEVENT;
+use uevent::connector::NETLINK_CONNECTOR;
+use uevent::wire::connector::ConnectorMessage;
 
 use super::words;
 
@@ -30,9 +32,13 @@ const ARPHRD_NETLINK: u16 = 824;
 const SNAPLEN: u32 = 262_144;
 
 /// The header in front of each message: packet type, hardware type, ten bytes that netlink does not use, protocol.
-fn cooked() -> [u8; 16] {
+///
+/// The protocol is told by the message: no uevent begins like a connector message.
+fn cooked(message: &[u8]) -> [u8; 16] {
     let mut header = [0; 16];
-    let family = u16::try_from(NETLINK_KOBJECT_UEVENT).expect("15");
+    let connector = ConnectorMessage::parse(message).is_ok();
+    let family = if connector { NETLINK_CONNECTOR } else { NETLINK_KOBJECT_UEVENT };
+    let family = u16::try_from(family).expect("11 or 15");
     header[0..2].copy_from_slice(&PACKET_USER.to_be_bytes());
     header[2..4].copy_from_slice(&ARPHRD_NETLINK.to_be_bytes());
     header[14..16].copy_from_slice(&family.to_be_bytes());
@@ -99,7 +105,7 @@ impl<W: Write> Sink for PcapSink<W> {
         let Some(message) = words::message(func, args) else { return };
         let mut state = self.0.borrow_mut();
         let State::Open { writer, packets } = &mut *state else { return };
-        let data = [&cooked()[..], message].concat();
+        let data = [&cooked(message)[..], message].concat();
         let length = u32::try_from(data.len()).expect("messages are small");
         match writer.write_packet(&PcapPacket::new(Duration::from_micros(event.step), length, &data)) {
             Ok(_) => *packets += 1,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Action, Boot, Known, Machine, ScenarioFile};
+use super::{Action, Boot, Known, Machine, ScenarioFile, Word};
 use crate::input::quoted;
 
 /// `[[tasks]]` of a file. Bounds the depth of the search for recursion.
@@ -19,7 +19,8 @@ impl ScenarioFile {
             return Err(Wrong::new("machine.last_pid", last_pid.to_string(), expected));
         }
         self.check_kernel()?;
-        one_of("design.hook", &self.design.hook, known.hooks)?;
+        self.check_design(known)?;
+        self.check_controls()?;
         for (i, fault) in self.faults.iter().enumerate() {
             fault.site.iter().try_for_each(|site| one_of(&format!("faults.{i}.site"), site, known.sites))?;
         }
@@ -42,6 +43,36 @@ impl ScenarioFile {
         if self.machine.boot == Boot::Early && !self.listeners.is_empty() {
             let expected = "none: with boot = \"early\" there is no netlink socket yet";
             return Err(Wrong::new("listeners.0", "a listener", expected));
+        }
+        Ok(())
+    }
+
+    fn check_design(&self, known: &Known<'_>) -> Result<(), Wrong> {
+        let design = &self.design;
+        one_of("design.hook", &design.hook, known.hooks)?;
+        one_of("design.gate", &design.gate, known.gates)?;
+        one_of("design.sequence", &design.sequence, known.sequences)?;
+        one_of("design.format", &design.format, known.formats)?;
+        one_of("design.delivery", &design.delivery, known.deliveries)?;
+        match (known.impossible)(design) {
+            Some(reason) => Err(Wrong::new("design", "an impossible design", format!("another one: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Controls happen in the order of the file, and nobody acts after death.
+    fn check_controls(&self) -> Result<(), Wrong> {
+        for (i, listener) in self.listeners.iter().enumerate() {
+            let controls = listener.control.as_deref().unwrap_or_default();
+            for (j, pair) in controls.windows(2).enumerate() {
+                let place = format!("listeners.{i}.control.{}", j + 1);
+                if pair[0].word == Word::Die {
+                    return Err(Wrong::new(place, "a control behind die", "die to be the last"));
+                }
+                if pair[1].after < pair[0].after {
+                    return Err(Wrong::new(place, "a control that comes before the one above it", "them in order"));
+                }
+            }
         }
         Ok(())
     }

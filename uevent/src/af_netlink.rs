@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use sim::lock::WaitQueue;
 use sim::mm::Buf;
-use sim::{Errno, Gfp, Handle};
+use sim::{Errno, Gfp, Handle, LaneName};
 
 use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
 use crate::{Core, Fix, site};
@@ -61,6 +61,8 @@ pub struct Sock {
     pub err: i32,
     /// Messages that were not delivered here, by reason. The kernel does not count them.
     pub lost: Lost,
+    /// It asked not to be told of forks: the filter of event types that Linux 6.6 added to the connector.
+    pub filters_forks: bool,
     hashed: bool,
     opt: Option<Handle<Buf>>,
     wait: Rc<WaitQueue>,
@@ -105,6 +107,10 @@ pub(crate) struct Netlink {
     made: Cell<u32>,
     /// `uevent_sock` of `lib/kobject_uevent.c`.
     pub(crate) uevent_sock: Cell<Option<SockRef>>,
+    /// The connector's kernel socket, `cdev.nls` of `drivers/connector/connector.c`.
+    pub(crate) cn_sock: Cell<Option<SockRef>>,
+    /// Senders that yielded for a congested listener, and when, while somebody wants to know.
+    pub(crate) yields: RefCell<Option<Vec<(u64, LaneName)>>>,
     pub(crate) sock_create_lite_fails: Cell<bool>,
 }
 
@@ -117,6 +123,8 @@ impl Default for Netlink {
             rover: Cell::new(-4097),
             made: Cell::new(0),
             uevent_sock: Cell::new(None),
+            cn_sock: Cell::new(None),
+            yields: RefCell::default(),
             sock_create_lite_fails: Cell::new(false),
         }
     }
@@ -144,6 +152,19 @@ impl Core {
     /// Whether `sock_create_lite()` fails from now on; it makes the inode of a kernel socket, which is not modelled.
     pub fn fail_sock_create_lite(&self, fails: bool) {
         self.netlink.sock_create_lite_fails.set(fails);
+    }
+
+    /// Notes from now on who yields for a congested listener, or no longer.
+    pub fn watch_yields(&self, watch: bool) {
+        *self.netlink.yields.borrow_mut() = watch.then(Vec::new);
+    }
+
+    /// The steps in which this lane yielded for a congested listener since the last time it asked.
+    #[must_use]
+    pub fn take_yields(&self, lane: LaneName) -> Vec<u64> {
+        let mut yields = self.netlink.yields.borrow_mut();
+        let Some(yields) = &mut *yields else { return Vec::new() };
+        yields.extract_if(.., |(_, name)| *name == lane).map(|(step, _)| step).collect()
     }
 
     fn table<R>(&self, protocol: usize, f: impl FnOnce(&mut Table) -> R) -> R {
@@ -253,6 +274,7 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
         congested: false,
         err: 0,
         lost: Lost::default(),
+        filters_forks: false,
         hashed: false,
         opt: None,
         wait: Rc::default(),
@@ -479,7 +501,7 @@ pub async fn netlink_broadcast(
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
     while let Some(sk) = core.table(protocol, |t| t.mc_list.get(next).copied()) {
         next += 1;
-        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0) {
+        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks) {
             core.m.point().await;
             do_one_broadcast(core, sk, &mut b).await;
         }
@@ -492,6 +514,9 @@ pub async fn netlink_broadcast(
     // The sender pays for the slow listener: experiment G33.
     if b.delivered && b.congested && gfp.may_wait() && !core.has(Fix::NoYield) {
         core.m.call("yield", Vec::new, None);
+        if let Some(yields) = &mut *core.netlink.yields.borrow_mut() {
+            yields.push((core.m.step(), core.m.lane_name()));
+        }
         core.m.yield_now().await;
     }
     let result = match b {
@@ -503,6 +528,15 @@ pub async fn netlink_broadcast(
     };
     core.m.leave("netlink_broadcast", Some(sim::errno::Rc::rc(&result)));
     result
+}
+
+/// Whether somebody is in a group's list. Models `netlink_has_listeners()`, which Linux has since 2.6.17.
+///
+/// One look at the table: no lock, no allocation. A listener that died has left the list; one that filters forks has not.
+#[must_use]
+pub fn netlink_has_listeners(core: &Core, ssk: SockRef, group: u32) -> bool {
+    let protocol = core.sock(ssk, |s| s.protocol);
+    core.table(protocol, |t| t.mc_list.iter().any(|sk| *sk != ssk && core.sock(*sk, |s| s.groups & group != 0)))
 }
 
 /// Leaves an error for the next receive of every listener of a group. Models `netlink_set_err()`.
@@ -590,6 +624,21 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         (len, len < message.len())
     });
     Received { len, truncated, from_pid: 0, from_groups: core.skb(skb, |s| s.dst_groups) }
+}
+
+/// Sleeps until there is something to receive, or until `enough` says that the sleeper has another reason to wake.
+///
+/// Models `datagram_poll()` in a program that also waits for something else; see [`wake_reader`].
+pub async fn datagram_poll(core: &Core, sk: SockRef, enough: impl Fn() -> bool) {
+    let wait = core.sock(sk, |s| s.wait.clone());
+    let ready = || enough() || core.sock(sk, |s| s.err != 0 || !s.queue.is_empty());
+    wait.wait_event(&core.m, "net/core/datagram.c:datagram_poll()", true, ready).await;
+}
+
+/// Lets the reader of a socket look at its other reason again. Models the `wake_up()` of whatever else it polls.
+pub fn wake_reader(core: &Core, sk: SockRef) {
+    let wait = core.sock(sk, |s| s.wait.clone());
+    wait.wake_up(&core.m);
 }
 
 /// Makes the kernel's own socket of a protocol, port id 0. Models `netlink_kernel_create()`.

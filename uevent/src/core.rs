@@ -8,6 +8,7 @@ use sim::mm::{Kind, Ledger, LiveEntry};
 use sim::{Cache, Machine};
 
 use crate::af_netlink::{Netlink, Sock};
+use crate::cn_proc::Listening;
 use crate::fix::{Fix, Fixes};
 use crate::kobject::{Kobject, Kset, Subsystem};
 use crate::kobject_uevent::ForkOutcomes;
@@ -74,6 +75,8 @@ pub struct Core {
     pub(crate) skbs: Cache<SkBuff>,
     pub(crate) socks: Cache<Sock>,
     pub(crate) netlink: Netlink,
+    /// What listeners have said of themselves, for designs that ask.
+    pub listening: Listening,
     scratch: RefCell<Vec<Vec<u8>>>,
 }
 
@@ -127,6 +130,7 @@ impl Core {
             skbs: Cache::new(Kind::CacheAlloc),
             socks: Cache::new(Kind::CacheAlloc),
             netlink: Netlink::default(),
+            listening: Listening::default(),
             scratch: RefCell::default(),
         })
     }

@@ -12,6 +12,10 @@ use crate::skbuff::{alloc_skb, skb_put};
 use crate::vsprintf::{Arg, vsnprintf};
 use crate::{Core, Fix, site};
 
+mod keys;
+
+pub use keys::{ForkKeys, SUBSYSTEM};
+
 /// Bytes of environment of one hotplug event, and of room for one in a message.
 pub const BUFFER_SIZE: u32 = 1024;
 /// Slots of a hotplug environment.
@@ -208,13 +212,23 @@ pub async fn kobject_uevent_atomic(core: &Core, kobj: KobjId, action: i32, attr:
 ///
 /// # Violations
 /// [`sim::Rule::Oops`] if somebody has put the static object, so that it lost its name (semantics, item 10).
+#[inline]
 pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
+    let _ = kobject_fork_told(core, kobj, parent, child).await;
+}
+
+/// The same, for a caller that the kernel does not have: it is told what was swallowed. Models `kobject_fork()`.
+///
+/// # Errors
+/// [`Errno::NoMem`] for the path or the slots, and those of [`send_uevent`].
+pub async fn kobject_fork_told(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
     core.m.enter("kobject_fork", || {
         vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
     });
     let outcome = do_kobject_fork(core, kobj, parent, child).await;
-    core.fork_outcomes.borrow_mut().count(core.config.kobject_uevent, outcome);
+    core.count_fork(core.config.kobject_uevent, outcome);
     core.m.leave("kobject_fork", None);
+    outcome
 }
 
 async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
@@ -270,6 +284,8 @@ pub struct ForkOutcomes {
     pub nobody: u64,
     /// `-ENOBUFS`: nobody got it, and a copy could not be made.
     pub no_copy: u64,
+    /// The gate of the design kept it back: nothing was allocated. The patch as posted has no gate.
+    pub kept: u64,
 }
 
 impl ForkOutcomes {
@@ -284,10 +300,10 @@ impl ForkOutcomes {
         } += 1;
     }
 
-    /// All calls of [`kobject_fork`] that came to their end.
+    /// All events that came to their end.
     #[must_use]
     pub fn total(self) -> u64 {
-        self.delivered + self.not_configured + self.no_socket + self.no_memory + self.nobody + self.no_copy
+        self.delivered + self.not_configured + self.no_socket + self.no_memory + self.nobody + self.no_copy + self.kept
     }
 }
 
@@ -313,6 +329,12 @@ impl Core {
     #[must_use]
     pub fn uevent_sock(&self) -> Option<SockRef> {
         self.netlink.uevent_sock.get()
+    }
+
+    /// Counts how far a fork event came. `configured`: what was to send it is no empty stub.
+    #[inline]
+    pub fn count_fork(&self, configured: bool, outcome: Result<(), Errno>) {
+        self.fork_outcomes.borrow_mut().count(configured, outcome);
     }
 
     /// The C string in a buffer.

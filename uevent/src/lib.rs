@@ -8,6 +8,8 @@
 //! | `fs/sysfs/dir.c` | [`sysfs`], directories as names |
 //! | `net/core/skbuff.c` | [`skbuff`] |
 //! | `net/netlink/af_netlink.c` | [`af_netlink`] |
+//! | `drivers/connector/connector.c`, of 2005 | [`connector`] |
+//! | `drivers/connector/cn_proc.c`, of 2005 | [`cn_proc`] |
 //!
 //! [`wire`] stands apart: it parses and emits messages, does no I/O and knows no simulator. A program that only parses
 //! takes this crate with `default-features = false` and gets nothing else. Nothing here knows what a task is.
@@ -18,6 +20,10 @@ pub mod vsprintf;
 
 #[cfg(feature = "model")]
 pub mod af_netlink;
+#[cfg(feature = "model")]
+pub mod cn_proc;
+#[cfg(feature = "model")]
+pub mod connector;
 #[cfg(feature = "model")]
 mod core;
 #[cfg(feature = "model")]

@@ -55,6 +55,7 @@
 //! ```
 
 mod check;
+pub mod connector;
 mod emit;
 mod ends;
 mod error;

@@ -10,7 +10,7 @@ use forklab_fork_model::fork::do_fork;
 use forklab_fork_model::init::{boot, reap_orphans};
 use forklab_fork_model::sched::Work;
 use forklab_fork_model::signal::SIGCHLD;
-use forklab_fork_model::{Hook, System, SystemConfig, TaskRef};
+use forklab_fork_model::{Design, Hook, System, SystemConfig, TaskRef};
 use sim::{Chooser, Config, Ended, Errno, Machine, Question, Rule, Violation};
 use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, SockRef, msg, netlink_bind, netlink_create, netlink_recvmsg};
 
@@ -44,7 +44,7 @@ pub struct Stage {
 impl Stage {
     /// Boots, and binds `listeners` sockets to group 1.
     pub fn new(machine: Config, chooser: impl Chooser + 'static, hook: Hook, listeners: i32) -> Stage {
-        let config = SystemConfig { hook, ..SystemConfig::default() };
+        let config = SystemConfig { design: Design { hook, ..Design::default() }, ..SystemConfig::default() };
         let sys = System::new(Machine::new(machine, chooser), config).expect("it links");
         let init = run(&sys, async |sys| boot(&sys).await.expect("no fault was asked for"));
         let listeners = run(&sys, async move |sys| {

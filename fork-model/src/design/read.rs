@@ -1,0 +1,73 @@
+//! What a listener reads in a message of a design.
+
+use uevent::wire::connector::{ConnectorMessage, ForkIds};
+use uevent::wire::{Found, Message, WireError};
+
+use super::{Design, Format, Seq, Sequence};
+
+/// What a message says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Who forked whom. A format of two pids says them as process ids, too: it knows no threads.
+    pub ids: ForkIds,
+    /// Its number.
+    pub seq: Option<Seq>,
+    /// The CPU it names, whether that belongs to the number or not.
+    pub cpu: Option<u32>,
+}
+
+impl Said {
+    /// A message of two pids, without a number.
+    #[must_use]
+    pub fn pids(parent: i32, child: i32) -> Said {
+        let ids = ForkIds { parent_pid: parent, parent_tgid: parent, child_pid: child, child_tgid: child };
+        Said { ids, seq: None, cpu: None }
+    }
+
+    /// Whether it says that the child is a thread.
+    #[must_use]
+    pub fn is_thread(&self) -> bool {
+        self.ids.child_pid != self.ids.child_tgid
+    }
+}
+
+impl Design {
+    /// Reads a message that this design sent.
+    ///
+    /// # Errors
+    /// [`WireError`] for whatever else it is.
+    pub fn read(&self, message: &[u8]) -> Result<Said, WireError> {
+        let mut said = match self.format {
+            Format::Bare => Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?,
+            Format::Keys => keys(message)?,
+            Format::ConnectorAscii | Format::ConnectorStruct => {
+                let parsed = ConnectorMessage::parse(message)?;
+                let fork = parsed.fork()?;
+                Said { ids: fork.ids, seq: Some(Seq { number: parsed.seq, cpu: fork.cpu }), cpu: fork.cpu }
+            }
+            Format::Own(own) => own.read(message).ok_or(WireError {
+                offset: 0,
+                found: message.first().map_or(Found::End, |byte| Found::Byte(*byte)),
+                expected: "a message of the design's own format",
+            })?,
+        };
+        // A field that is there is not yet a number: without a sequence it is always 0.
+        said.seq = match self.sequence {
+            Sequence::None => None,
+            Sequence::PerCpu => said.seq,
+            Sequence::Unlocked | Sequence::Locked => said.seq.map(|seq| Seq { cpu: None, ..seq }),
+        };
+        Ok(said)
+    }
+}
+
+fn keys(bytes: &[u8]) -> Result<Said, WireError> {
+    let message = Message::parse(bytes)?;
+    let missing = |expected| WireError { offset: bytes.len(), found: Found::End, expected };
+    let number = |key: &str| message.get(key).and_then(|text| str::from_utf8(text).ok()?.parse().ok());
+    let parent = number("PPID").ok_or(missing("PPID= with a pid"))?;
+    let child = number("PID").ok_or(missing("PID= with a pid"))?;
+    let cpu = number("CPU").and_then(|cpu: i32| u32::try_from(cpu).ok());
+    let seq = message.seqnum()?.map(|number| Seq { number: u32::try_from(number).unwrap_or(u32::MAX), cpu });
+    Ok(Said { seq, cpu, ..Said::pids(parent, child) })
+}

@@ -1,0 +1,118 @@
+//! Telling user space of a fork, as the design has it: gate, number, message, delivery.
+//!
+//! | file | holds |
+//! |---|---|
+//! | [`gate`] | who is asked first |
+//! | [`sequence`] | the counters |
+//! | [`send`] | one message of a format, made and broadcast |
+//! | [`cbus`] | delivery `deferred`: the list and its worker |
+//! | [`relay`] | delivery `signal`: registered processes and their queues |
+//! | [`helper`] | delivery `hotplug`: a process for each event |
+//!
+//! The patch as posted does none of this: [`notify`] then is `kobject_fork()`.
+
+use std::rc::Rc;
+
+use sim::Errno;
+use uevent::kobject_uevent::kobject_fork;
+use uevent::wire::connector::ForkIds;
+
+use crate::System;
+use crate::design::{Delivery, Seq};
+use crate::facts::{Fact, Outcome};
+
+pub mod cbus;
+pub mod gate;
+pub mod helper;
+pub mod relay;
+pub mod send;
+pub mod sequence;
+
+/// The static variables of the designs.
+#[derive(Default)]
+pub struct Notify {
+    /// Counters of events.
+    pub sequence: sequence::Counters,
+    /// Events that wait for the worker.
+    pub cbus: cbus::Cbus,
+    /// Processes that asked for signals.
+    pub relay: relay::Relay,
+    /// Helpers that wait for khelper.
+    pub helper: helper::Khelper,
+}
+
+/// Tells user space that somebody forked. `child_true` is the pid that was allocated, whatever the hook reads.
+///
+/// As posted: `kobject_fork()` with the two pids, which is all of the path that the vectors know. Any other design is
+/// boxed, so that a fork of the patch carries nothing of it.
+#[inline(always)]
+pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
+    if sys.posted && !sys.facts.on() {
+        let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
+        kobject_fork(&sys.core, fork_kobj, ids.parent_pid, ids.child_pid).await;
+    } else {
+        Box::pin(as_designed(sys, child_true, ids)).await;
+    }
+}
+
+/// Gate, number, message, delivery; and the fact that it was told.
+async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
+    let (before, step) = (sys.m.mem.counters(), sys.m.step());
+    let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
+    if outcome == Outcome::Kept {
+        sys.core.fork_outcomes.borrow_mut().kept += 1;
+    }
+    if !sys.facts.on() {
+        return;
+    }
+    let after = sys.m.mem.counters();
+    note_yields(sys, ids.child_pid);
+    sys.note(|| Fact::Told {
+        child_true,
+        parent_said: ids.parent_pid,
+        child_said: ids.child_pid,
+        seq,
+        cpu: sys.m.cpu(),
+        outcome,
+        allocs: after.allocs - before.allocs,
+        bytes: after.bytes - before.bytes,
+        steps: sys.m.step() - step,
+    });
+}
+
+async fn deliver(sys: &System, ids: &ForkIds) -> (Option<Seq>, Outcome) {
+    let seq = sequence::next(sys).await;
+    let outcome = match sys.config.design.delivery {
+        Delivery::Broadcast => Outcome::Sent(send::send(sys, ids, seq).await),
+        Delivery::Deferred => match cbus::cbus_insert(sys, ids, seq).await {
+            Ok(()) => Outcome::Queued,
+            Err(error) => Outcome::Sent(Err(error)),
+        },
+        Delivery::Signal => Outcome::Sent(relay::relay_fork(sys, ids).await),
+        Delivery::Hotplug => Outcome::Sent(helper::hotplug_fork(sys, ids, seq).await),
+    };
+    // What was sent is counted where it was sent.
+    if outcome == Outcome::Sent(Err(Errno::Srch)) {
+        gate::nobody_got_it(sys);
+    }
+    (seq, outcome)
+}
+
+/// The lane that runs now may have yielded while it sent.
+pub(crate) fn note_yields(sys: &System, child_said: i32) {
+    for step in sys.core.take_yields(sys.m.lane_name()) {
+        sys.facts.note(|| step, || Fact::Yielded { lane: sys.m.lane_name(), child_said });
+    }
+}
+
+/// Starts the kernel threads of the design: the worker of `deferred`, khelper of `hotplug`. For use once the boot is over.
+///
+/// DIFFERENCE: the kernel starts them in an initcall. Here a run has a lane for them only while it is the run proper, as
+/// the lanes of the set-up are dropped with it; events of before wait ([`cbus::work_off`]) or have no helper.
+pub fn start_kernel_threads(sys: &Rc<System>) {
+    match sys.config.design.delivery {
+        Delivery::Broadcast | Delivery::Signal => {}
+        Delivery::Deferred => cbus::start(sys),
+        Delivery::Hotplug => helper::start(sys),
+    }
+}

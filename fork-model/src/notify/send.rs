@@ -1,0 +1,80 @@
+//! One message: made in the design's format, broadcast, counted.
+
+use sim::{Errno, Gfp};
+use uevent::af_netlink::netlink_broadcast;
+use uevent::cn_proc::{fork_connector, proc_fork_connector};
+use uevent::kobject::KobjId;
+use uevent::kobject_uevent::{ForkKeys, kobject_fork_told};
+use uevent::skbuff::{alloc_skb, skb_put};
+use uevent::wire::connector::ForkIds;
+
+use super::gate::GROUP;
+use crate::System;
+use crate::design::{Format, Over, OwnFormat, Seq};
+
+/// The patch's object.
+pub(super) fn fork_kobj(sys: &System) -> KobjId {
+    sys.fork_kobj.get().expect("fork_init() runs before the first fork")
+}
+
+/// Makes and broadcasts one message, and counts how far it came.
+///
+/// # Errors
+/// - [`Errno::Io`]: there is no kernel socket (yet).
+/// - [`Errno::NoMem`]: the message could not be made.
+/// - those of [`netlink_broadcast`].
+pub(super) async fn send(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Errno> {
+    let core = &sys.core;
+    let (number, cpu) = (seq.map_or(0, |seq| seq.number), seq.and_then(|seq| seq.cpu).unwrap_or_else(|| sys.m.cpu()));
+    let format = sys.config.design.format;
+    let sent = match format {
+        // It counts for itself.
+        Format::Bare => return kobject_fork_told(core, fork_kobj(sys), ids.parent_pid, ids.child_pid).await,
+        Format::Keys => keys(sys, ids, seq).await,
+        Format::ConnectorAscii => fork_connector(core, ids.parent_pid, ids.child_pid, number).await,
+        Format::ConnectorStruct => proc_fork_connector(core, ids, cpu, number).await,
+        Format::Own(own) => own_message(sys, own, ids, seq).await,
+    };
+    count(sys, format, sent);
+    sent
+}
+
+/// Counts how far an event came. An event whose sender is an empty stub got nowhere, and says 0.
+pub(super) fn count(sys: &System, format: Format, outcome: Result<(), Errno>) {
+    let config = &sys.core.config;
+    let configured = match format {
+        Format::Keys => config.kobject_uevent && config.hotplug,
+        _ => format.over() == Over::Connector || config.kobject_uevent,
+    };
+    sys.core.count_fork(configured, outcome);
+}
+
+async fn keys(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Errno> {
+    if !sys.core.config.hotplug {
+        return Ok(()); // kobject_hotplug() is an empty stub.
+    }
+    sys.m.enter("kobject_hotplug", || vec![("action", "fork".into())]);
+    let sent = match ForkKeys::build(&sys.core, fork_kobj(sys), ids, seq.map(|seq| (seq.number, seq.cpu))).await {
+        Ok(keys) => {
+            let sent = keys.send(&sys.core).await;
+            keys.free(&sys.core);
+            sent
+        }
+        Err(error) => Err(error),
+    };
+    sys.m.leave("kobject_hotplug", None);
+    sent
+}
+
+async fn own_message(sys: &System, own: &'static dyn OwnFormat, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Errno> {
+    let core = &sys.core;
+    if !core.config.kobject_uevent {
+        return Ok(());
+    }
+    let sock = core.uevent_sock().ok_or(Errno::Io)?;
+    let mut message = Vec::new();
+    own.write(ids, seq, &mut message);
+    let skb = alloc_skb(core, u32::try_from(message.len()).unwrap_or(u32::MAX), Gfp::KERNEL).await?;
+    skb_put(core, skb, &[&message]).await;
+    netlink_broadcast(core, sock, skb, 0, GROUP, Gfp::KERNEL).await
+}

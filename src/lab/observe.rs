@@ -1,0 +1,58 @@
+//! One run that is looked at from all sides: the world afterwards, the facts, what each listener heard and when.
+//!
+//! [`run`](mod@crate::lab::run) reports for people; this is for properties, which state a law over a whole run.
+
+use std::rc::Rc;
+
+use fork_model::facts::Fact;
+use sim::mm::FaultRule;
+use sim::{Chooser, Ended};
+
+use crate::lab::program::Play;
+use crate::lab::world::{NoRoom, Setup, World};
+use crate::scenario_file::ScenarioFile;
+
+/// A run that is over.
+pub struct Observed {
+    /// The kernel and its listeners as they are now; everybody has read what was left.
+    pub world: Rc<World>,
+    /// How it ended.
+    pub ended: Ended,
+    /// Steps of the run.
+    pub steps: u64,
+    /// What really happened, by step. Tasks that the run begins with have no fact of their own first step.
+    pub facts: Vec<(u64, Fact)>,
+    /// Allocations that failed, by site.
+    pub failed: Vec<(&'static str, u64)>,
+}
+
+/// Runs a scenario on the kernel of a [`Setup`] (see [`Spec::setup`](crate::lab::spec::Spec::setup)), recording facts.
+///
+/// Leaks are among the violations of the machine, as after [`run`](crate::lab::run::run).
+///
+/// # Errors
+/// [`NoRoom`] for a machine too small for the tasks at boot.
+pub fn observe(
+    setup: &Setup,
+    scenario: &ScenarioFile,
+    faults: &[FaultRule],
+    chooser: impl Chooser + 'static,
+) -> Result<Observed, NoRoom> {
+    let world = Rc::new(World::new(setup)?);
+    world.begin(chooser);
+    let m = world.sys.m.clone();
+    world.sys.record_facts(true);
+    m.mem.faults(|injector| faults.iter().cloned().for_each(|rule| injector.add(rule)));
+    Play::new(&world, scenario.clone()).start();
+    let ended = m.run();
+    let steps = m.step();
+    let failed = m.mem.faults(|injector| {
+        let failed = injector.hits().to_vec();
+        injector.clear();
+        failed
+    });
+    world.drain();
+    world.report_leaks();
+    let facts = world.sys.facts.take();
+    Ok(Observed { world, ended, steps, facts, failed })
+}
