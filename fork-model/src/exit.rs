@@ -96,15 +96,14 @@ impl System {
 async fn __unhash_process(sys: &System, p: TaskRef) {
     let (pid, tgid, signal, parent) = sys.task(p, |t| (t.pid, t.tgid, t.signal, t.real_parent));
     sys.nr_threads.set(sys.nr_threads.get() - 1);
-    detach_pid(&sys.m, &sys.pids, pid).await;
-    detach_pid(&sys.m, &sys.pids, tgid).await;
-    sys.unhash_pid(pid, p);
-    if pid == tgid {
-        let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
-        detach_pid(&sys.m, &sys.pids, pgrp).await;
-        detach_pid(&sys.m, &sys.pids, session).await;
-        sys.process_counts.set(sys.process_counts.get() - i64::from(pid != 0));
+    let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+    let leads = pid == tgid;
+    let numbers = [pid, tgid, pgrp, session];
+    for &nr in &numbers[..if leads { 4 } else { 2 }] {
+        detach_pid(&sys.m, &sys.pids, nr).await;
     }
+    sys.unhash_pid(pid, p);
+    sys.process_counts.set(sys.process_counts.get() - i64::from(leads && pid != 0));
     sys.drop_child(parent, p);
 }
 
@@ -177,9 +176,13 @@ fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
             do_notify_parent(sys, child, signal);
         }
     }
+    let children = sys.children(father);
+    if children.is_empty() {
+        return to_release; // As nearly always: then nobody need look for a reaper.
+    }
     let reaper = sys.next_living_thread(father).or(sys.child_reaper.get());
     if let Some(reaper) = reaper.filter(|reaper| *reaper != father) {
-        for child in sys.children(father) {
+        for child in children {
             reparent_thread(sys, child, father, reaper);
         }
     }
