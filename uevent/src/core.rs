@@ -65,7 +65,8 @@ pub struct Core {
     pub(crate) skbs: Cache<SkBuff>,
     pub(crate) socks: Cache<Sock>,
     pub(crate) netlink: Netlink,
-    scratch: RefCell<Vec<Vec<u8>>>,
+    /// Room that nobody uses just now.
+    scratch: Cell<Vec<u8>>,
 }
 
 /// Bytes outside of the simulated memory, on their way from one buffer of it to another; given back for reuse when dropped.
@@ -91,7 +92,7 @@ impl DerefMut for Scratch<'_> {
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         self.bytes.clear();
-        self.core.scratch.borrow_mut().push(std::mem::take(&mut self.bytes));
+        self.core.scratch.set(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -118,14 +119,14 @@ impl Core {
             skbs: Cache::new(Kind::CacheAlloc),
             socks: Cache::new(Kind::CacheAlloc),
             netlink: Netlink::default(),
-            scratch: RefCell::default(),
+            scratch: Cell::default(),
         })
     }
 
     /// No bytes yet, and room for some.
     #[inline]
     pub(crate) fn scratch(&self) -> Scratch<'_> {
-        Scratch { core: self, bytes: self.scratch.borrow_mut().pop().unwrap_or_default() }
+        Scratch { core: self, bytes: self.scratch.take() }
     }
 
     /// Everything of this layer that is still allocated, oldest first.
