@@ -7,7 +7,7 @@ use sim::lock::Mode;
 
 use crate::System;
 use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
-use crate::pid::detach_pid;
+use crate::pid::{detach_pid, free_pidmap};
 use crate::ptrace::__ptrace_unlink;
 use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
 use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
@@ -100,7 +100,9 @@ async fn __unhash_process(sys: &System, p: TaskRef) {
     let leads = pid == tgid;
     let numbers = [pid, tgid, pgrp, session];
     for &nr in &numbers[..if leads { 4 } else { 2 }] {
-        detach_pid(&sys.m, &sys.pids, nr).await;
+        if detach_pid(&sys.pids, nr) {
+            free_pidmap(&sys.m, &sys.pids, nr).await;
+        }
     }
     sys.unhash_pid(pid, p);
     sys.process_counts.set(sys.process_counts.get() - i64::from(leads && pid != 0));
@@ -233,8 +235,8 @@ impl System {
 async fn exit_notify(sys: &System, tsk: TaskRef) {
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
     let ptrace_dead = forget_original_parent(sys, tsk);
-    let (exit_signal, ptrace, tracer) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer));
-    if exit_signal != -1 && sys.thread_group_empty(tsk) {
+    let (exit_signal, ptrace, tracer, signal) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
+    if exit_signal != -1 && sys.signal(signal, |s| s.count == 1) {
         // The exit signal means something to the real parent only.
         do_notify_parent(sys, tsk, if tracer.is_none() { exit_signal } else { SIGCHLD });
     } else if ptrace != 0 {

@@ -92,12 +92,16 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
     };
     let allocated = sys.tasks.alloc_with(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
     let tsk = told(sys, "alloc_task_struct", allocated)?;
+    let step = sys.m.step();
     let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
     match told(sys, "alloc_thread_info", allocated) {
         Ok(thread_info) => {
-            // Copied once both are there: others may have changed the caller while it slept for them.
-            let copy = Task { thread_info, ..copy() };
-            sys.task(tsk, |t| *t = copy);
+            // The kernel copies once both are there: others may have changed the caller while it slept for the second.
+            if sys.m.step() > step + 1 {
+                let copy = copy();
+                sys.task(tsk, |t| *t = copy);
+            }
+            sys.task(tsk, |t| t.thread_info = thread_info);
         }
         Err(error) => {
             free_task_struct(sys, tsk);
@@ -297,7 +301,7 @@ pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
 ///   that exits.
 /// - [`Errno::NoMem`]: [`TASK_STRUCT`], [`THREAD_INFO`].
 /// - [`Errno::Intr`]: the caller has a `SIGKILL` pending.
-/// - what a helper answers; see [`System::helper_failures`].
+/// - what a helper answers; see [`System::fail_helper`].
 ///
 /// On every error all that was taken is given back, but for the pid, which is the caller's.
 pub async fn copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
@@ -353,8 +357,7 @@ fn fill_in(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<(),
     p.tid_pointers =
         TidPointers { set: clone_flags & flags::CHILD_SETTID != 0, clear: clone_flags & flags::CHILD_CLEARTID != 0 };
     sys.m.call("clear_tsk_thread_flag", || vec![("arg", "TIF_SYSCALL_TRACE".into())], None);
-    p.exit_signal =
-        if clone_flags & flags::THREAD != 0 { -1 } else { (clone_flags & flags::CSIGNAL).cast_signed() };
+    p.exit_signal = if clone_flags & flags::THREAD != 0 { -1 } else { (clone_flags & flags::CSIGNAL).cast_signed() };
     p.pdeath_signal = 0;
     p.exit_state = ExitState::Alive;
     sys.m.call("sched_fork", Vec::new, None);

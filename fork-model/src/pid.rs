@@ -96,14 +96,6 @@ impl Pids {
         })
     }
 
-    /// One user of a number less; returns how many are left.
-    #[inline(always)]
-    fn put(&self, nr: i32) -> u32 {
-        let users = &mut self.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
-        *users = users.saturating_sub(1);
-        *users
-    }
-
     /// Whether a pid is in use.
     #[must_use]
     pub fn is_used(&self, m: &Machine, pid: i32) -> bool {
@@ -214,12 +206,12 @@ pub(crate) fn attach_pid(m: &Machine, users: &mut Vec<u32>, kind: &'static str, 
     users[nr] += 1;
 }
 
-/// One task less uses this number; the last one gives it back. Models `detach_pid()`.
+/// One task less uses this number; whether it was the last one, and the caller has to give it back. Models `detach_pid()`.
 #[inline(always)]
-pub(crate) async fn detach_pid(m: &Machine, pids: &Pids, nr: i32) {
-    if pids.put(nr) == 0 {
-        free_pidmap(m, pids, nr).await;
-    }
+pub(crate) fn detach_pid(pids: &Pids, nr: i32) -> bool {
+    let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
+    *users = users.saturating_sub(1);
+    *users == 0
 }
 
 /// Takes the first page, and pid 0 for the idle task. Models `pidmap_init()`.
