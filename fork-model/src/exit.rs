@@ -8,7 +8,7 @@ use sim::lock::Mode;
 use crate::System;
 use crate::facts::{Act, Fact};
 use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
-use crate::pid::detach_pid;
+use crate::pid::{detach_pid, free_pidmap};
 use crate::ptrace::__ptrace_unlink;
 use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
 use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
@@ -97,15 +97,16 @@ impl System {
 async fn __unhash_process(sys: &System, p: TaskRef) {
     let (pid, tgid, signal, parent) = sys.task(p, |t| (t.pid, t.tgid, t.signal, t.real_parent));
     sys.nr_threads.set(sys.nr_threads.get() - 1);
-    detach_pid(&sys.m, &sys.pids, pid).await;
-    detach_pid(&sys.m, &sys.pids, tgid).await;
-    sys.unhash_pid(pid, p);
-    if pid == tgid {
-        let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
-        detach_pid(&sys.m, &sys.pids, pgrp).await;
-        detach_pid(&sys.m, &sys.pids, session).await;
-        sys.process_counts.set(sys.process_counts.get() - i64::from(pid != 0));
+    let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+    let leads = pid == tgid;
+    let numbers = [pid, tgid, pgrp, session];
+    for &nr in &numbers[..if leads { 4 } else { 2 }] {
+        if detach_pid(&sys.pids, nr) {
+            free_pidmap(&sys.m, &sys.pids, nr).await;
+        }
     }
+    sys.unhash_pid(pid, p);
+    sys.process_counts.set(sys.process_counts.get() - i64::from(leads && pid != 0));
     sys.drop_child(parent, p);
 }
 
@@ -179,9 +180,13 @@ fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
             do_notify_parent(sys, child, signal);
         }
     }
+    let children = sys.children(father);
+    if children.is_empty() {
+        return to_release; // As nearly always: then nobody need look for a reaper.
+    }
     let reaper = sys.next_living_thread(father).or(sys.child_reaper.get());
     if let Some(reaper) = reaper.filter(|reaper| *reaper != father) {
-        for child in sys.children(father) {
+        for child in children {
             reparent_thread(sys, child, father, reaper);
         }
     }
@@ -232,8 +237,8 @@ impl System {
 async fn exit_notify(sys: &System, tsk: TaskRef) {
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
     let ptrace_dead = forget_original_parent(sys, tsk);
-    let (exit_signal, ptrace, tracer) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer));
-    if exit_signal != -1 && sys.thread_group_empty(tsk) {
+    let (exit_signal, ptrace, tracer, signal) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
+    if exit_signal != -1 && sys.signal(signal, |s| s.count == 1) {
         // The exit signal means something to the real parent only.
         do_notify_parent(sys, tsk, if tracer.is_none() { exit_signal } else { SIGCHLD });
     } else if ptrace != 0 {

@@ -92,12 +92,16 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
     };
     let allocated = sys.tasks.alloc_with(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
     let tsk = told(sys, "alloc_task_struct", allocated)?;
+    let step = sys.m.step();
     let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
     match told(sys, "alloc_thread_info", allocated) {
         Ok(thread_info) => {
-            // Copied once both are there: others may have changed the caller while it slept for them.
-            let copy = Task { thread_info, ..copy() };
-            sys.task(tsk, |t| *t = copy);
+            // The kernel copies once both are there: others may have changed the caller while it slept for the second.
+            if sys.m.step() > step + 1 {
+                let copy = copy();
+                sys.task(tsk, |t| *t = copy);
+            }
+            sys.task(tsk, |t| t.thread_info = thread_info);
         }
         Err(error) => {
             free_task_struct(sys, tsk);
@@ -174,21 +178,17 @@ fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
 }
 
 /// What the kernel sets in the copy before it copies anything else.
-#[inline(always)]
-fn reset_fields(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) {
+fn reset_fields(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) {
     sys.m.call("copy_flags", Vec::new, None);
-    sys.task(p, |t| {
-        t.flags = (t.flags & !pf::SUPERPRIV) | pf::FORKNOEXEC;
-        if clone_flags & flags::PTRACE == 0 {
-            t.ptrace = 0;
-        }
-        t.pid = pid;
-    });
+    p.flags = (p.flags & !pf::SUPERPRIV) | pf::FORKNOEXEC;
+    if clone_flags & flags::PTRACE == 0 {
+        p.ptrace = 0;
+    }
+    p.pid = pid;
 }
 
 /// Copies one thing after the other. On an error: from which label to unwind.
-#[inline(always)]
-fn copy_all(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
+fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
     if clone_flags & flags::PARENT_SETTID != 0 {
         put_user(sys, pid).map_err(|e| (e, BadFork::Cleanup))?;
     }
@@ -196,19 +196,15 @@ fn copy_all(sys: &System, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), 
     for func in ["init_sigpending", "init_timer", "acct_clear_integrals", "do_posix_clock_monotonic_gettime"] {
         sys.m.call(func, Vec::new, None);
     }
-    sys.task(p, |t| {
-        t.pending = 0;
-        t.sigpending = false;
-    });
+    p.pending = 0;
+    p.sigpending = false;
     if sys.config.numa {
         // A failed copy leaves no policy: mpol_free is skipped (semantics, item 45).
         sys.helper("mpol_copy").map_err(|e| (e, BadFork::Cleanup))?;
     }
-    sys.task(p, |t| {
-        if clone_flags & flags::THREAD == 0 {
-            t.tgid = pid;
-        }
-    });
+    if clone_flags & flags::THREAD == 0 {
+        p.tgid = pid;
+    }
     sys.helper("security_task_alloc").map_err(|e| (e, BadFork::Policy))?;
     sys.helper("audit_alloc").map_err(|e| (e, BadFork::Security))?;
     sys.helper("copy_semundo").map_err(|e| (e, BadFork::Audit))?;
@@ -304,13 +300,14 @@ fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
 #[inline(always)]
 pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
     let (pid, tgid, signal) = sys.task(p, |t| (t.pid, t.tgid, t.signal));
-    attach_pid(&sys.m, &sys.pids, "PIDTYPE_PID", pid);
-    attach_pid(&sys.m, &sys.pids, "PIDTYPE_TGID", tgid);
+    let users = &mut *sys.pids.users.borrow_mut();
+    attach_pid(&sys.m, users, "PIDTYPE_PID", pid);
+    attach_pid(&sys.m, users, "PIDTYPE_TGID", tgid);
     sys.hash_pid(pid, p);
     if pid == tgid {
         let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
-        attach_pid(&sys.m, &sys.pids, "PIDTYPE_PGID", pgrp);
-        attach_pid(&sys.m, &sys.pids, "PIDTYPE_SID", session);
+        attach_pid(&sys.m, users, "PIDTYPE_PGID", pgrp);
+        attach_pid(&sys.m, users, "PIDTYPE_SID", session);
         sys.process_counts.set(sys.process_counts.get() + i64::from(pid != 0));
     }
 }
@@ -325,7 +322,7 @@ pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
 ///   that exits.
 /// - [`Errno::NoMem`]: [`TASK_STRUCT`], [`THREAD_INFO`].
 /// - [`Errno::Intr`]: the caller has a `SIGKILL` pending.
-/// - what a helper answers; see [`System::helper_failures`].
+/// - what a helper answers; see [`System::fail_helper`].
 ///
 /// On every error all that was taken is given back, but for the pid, which is the caller's.
 pub async fn copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: i32) -> Result<TaskRef, Errno> {
@@ -364,27 +361,33 @@ async fn copy_into(
     if sys.nr_threads.get() >= sys.max_threads.get() {
         return Err((Errno::Again, BadFork::Count));
     }
+    // Until it is linked, nobody else knows the child: its caller fills it in, without a lock and without sleeping.
+    sys.task(p, |t| {
+        t.group_leader = p;
+        fill_in(sys, t, clone_flags, pid)
+    })?;
+    link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace))
+}
+
+/// What the child owns or shares, and is told: all of `copy_process()` that needs the child alone.
+#[inline]
+fn fill_in(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
     if !try_module_get(sys, "try_module_get(exec_domain)") {
         return Err((Errno::Again, BadFork::Count));
     }
-    if sys.task(p, |t| t.has_binfmt) && !try_module_get(sys, "try_module_get(binfmt)") {
+    if p.has_binfmt && !try_module_get(sys, "try_module_get(binfmt)") {
         return Err((Errno::Again, BadFork::PutDomain));
     }
     reset_fields(sys, p, clone_flags, pid);
     copy_all(sys, p, clone_flags, pid)?;
-    let tid_pointers =
+    p.tid_pointers =
         TidPointers { set: clone_flags & flags::CHILD_SETTID != 0, clear: clone_flags & flags::CHILD_CLEARTID != 0 };
-    let signal = if clone_flags & flags::THREAD != 0 { -1 } else { (clone_flags & flags::CSIGNAL).cast_signed() };
     sys.m.call("clear_tsk_thread_flag", || vec![("arg", "TIF_SYSCALL_TRACE".into())], None);
-    sys.task(p, |t| {
-        t.tid_pointers = tid_pointers;
-        t.exit_signal = signal;
-        t.pdeath_signal = 0;
-        t.exit_state = ExitState::Alive;
-        t.group_leader = p;
-    });
+    p.exit_signal = if clone_flags & flags::THREAD != 0 { -1 } else { (clone_flags & flags::CSIGNAL).cast_signed() };
+    p.pdeath_signal = 0;
+    p.exit_state = ExitState::Alive;
     sys.m.call("sched_fork", Vec::new, None);
-    link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace))
+    Ok(())
 }
 
 /// Makes the idle task of another CPU: no pid, no event. Models `fork_idle()`.

@@ -27,30 +27,30 @@ pub const PIDMAP_PAGE: Site = Site("alloc_pidmap.page");
 type Page = Box<[u64; WORDS]>;
 
 /// Models `struct pidmap`: a page that may not be there yet, and how many of its bits are clear.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PidMap {
-    nr_free: i32,
-    page: Option<Handle<Page>>,
+    nr_free: Cell<i32>,
+    page: Cell<Option<Handle<Page>>>,
 }
 
 /// The static variables of the file.
 pub struct Pids {
-    map: RefCell<Vec<PidMap>>,
+    map: Vec<PidMap>,
     pages: Cache<Page>,
     /// `pid_max`, changed by sysctl: 301 to [`PID_MAX_LIMIT`].
     pub pid_max: Cell<i32>,
     /// `last_pid`, changed by a successful allocation only.
     pub last_pid: Cell<i32>,
     /// How many tasks use a number as their pid, thread group, process group or session.
-    users: RefCell<Vec<u32>>,
+    pub(crate) users: RefCell<Vec<u32>>,
     fixes: Fixes,
 }
 
 impl Default for Pids {
     /// Nothing allocated, not even pid 0: see [`pidmap_init`].
     fn default() -> Pids {
+        let unused = || PidMap { nr_free: Cell::new(BITS_PER_PAGE), page: Cell::new(None) };
         Pids {
-            map: RefCell::new(vec![PidMap { nr_free: BITS_PER_PAGE, page: None }; PIDMAP_ENTRIES]),
+            map: std::iter::repeat_with(unused).take(PIDMAP_ENTRIES).collect(),
             pages: Cache::new(Kind::PageAlloc),
             pid_max: Cell::new(PID_MAX_DEFAULT),
             last_pid: Cell::new(0),
@@ -104,36 +104,27 @@ impl Pids {
         })
     }
 
-    /// One user of a number less; returns how many are left.
-    #[inline(always)]
-    fn put(&self, nr: i32) -> u32 {
-        let users = &mut self.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
-        *users = users.saturating_sub(1);
-        *users
-    }
-
     /// Whether a pid is in use.
     #[must_use]
     pub fn is_used(&self, m: &Machine, pid: i32) -> bool {
         let (page, offset) = place(pid);
         let (word, bit) = word(offset);
-        self.map.borrow()[page].page.is_some_and(|page| self.page(m, page, |page| page[word] & bit != 0))
+        self.map[page].page.get().is_some_and(|page| self.page(m, page, |page| page[word] & bit != 0))
     }
 
     /// The pages that exist, and how many of the bits of each are clear, whatever its counter says.
     #[must_use]
     pub fn nr_clear(&self, m: &Machine) -> Vec<(usize, i32)> {
         let clear = |page: &mut Page| page.iter().map(|word| word.count_zeros().cast_signed()).sum();
-        let map = self.map.borrow();
-        let pages = map.iter().enumerate().filter_map(|(i, map)| Some((i, map.page?)));
+        let pages = self.map.iter().enumerate().filter_map(|(i, map)| Some((i, map.page.get()?)));
         pages.map(|(i, page)| (i, self.page(m, page, clear))).collect()
     }
 
     /// The pages that exist, and how many pids each has free by its counter.
     #[must_use]
     pub fn nr_free(&self) -> Vec<(usize, i32)> {
-        let map = self.map.borrow();
-        map.iter().enumerate().filter(|(_, map)| map.page.is_some()).map(|(i, map)| (i, map.nr_free)).collect()
+        let there = self.map.iter().enumerate().filter(|(_, map)| map.page.get().is_some());
+        there.map(|(i, map)| (i, map.nr_free.get())).collect()
     }
 }
 
@@ -150,10 +141,11 @@ pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
     if pids.fixes.has(Fix::CheckedFree) && !pids.is_used(m, pid) {
         return;
     }
-    let Some(bits) = pids.map.borrow()[page].page else { match m.oops("free_pidmap").await {} };
+    let map = &pids.map[page];
+    let Some(bits) = map.page.get() else { match m.oops("free_pidmap").await {} };
     let (word, bit) = word(offset);
     pids.page(m, bits, |page| page[word] &= !bit);
-    pids.map.borrow_mut()[page].nr_free += 1;
+    map.nr_free.set(map.nr_free.get() + 1);
 }
 
 /// Takes the next free pid number.
@@ -172,8 +164,8 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     let (mut page, mut offset) = place(pid);
     let max_scan = (pid_max + BITS_PER_PAGE - 1) / BITS_PER_PAGE - i32::from(offset == 0);
     for round in 0..=max_scan {
-        let there = pids.map.borrow()[page].page;
-        let bits = match there {
+        let map = &pids.map[page];
+        let bits = match map.page.get() {
             Some(bits) => Some(bits),
             None => get_zeroed_page(m, pids, page).await,
         };
@@ -181,12 +173,12 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
         if bits.is_none() && !pids.fixes.has(Fix::NextPage) {
             return None;
         }
-        if let Some(bits) = bits.filter(|_| pids.map.borrow()[page].nr_free > 0) {
+        if let Some(bits) = bits.filter(|_| map.nr_free.get() > 0) {
             // In the last round, back in the first page, the search ends where it began, and before it: experiment G37.
             let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0 && !pids.fixes.has(Fix::EveryPid);
             loop {
                 if !pids.test_and_set(m, bits, offset) {
-                    pids.map.borrow_mut()[page].nr_free -= 1;
+                    map.nr_free.set(map.nr_free.get() - 1);
                     pids.last_pid.set(pid);
                     return Some(pid);
                 }
@@ -212,8 +204,8 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
 /// The page that a search has reached and nobody has used. Somebody else may bring it while this allocation sleeps.
 async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle<Page>> {
     let fresh = pids.pages.alloc(m, PIDMAP_PAGE, PAGE_SIZE, Gfp::KERNEL, Box::new([0; WORDS])).await;
-    let existing = pids.map.borrow()[page].page;
-    match (existing, fresh) {
+    let map = &pids.map[page];
+    match (map.page.get(), fresh) {
         (Some(existing), fresh) => {
             if let Some(fresh) = fresh {
                 pids.pages.free(m, fresh, "alloc_pidmap");
@@ -221,7 +213,7 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
             Some(existing)
         }
         (None, fresh) => {
-            pids.map.borrow_mut()[page].page = fresh;
+            map.page.set(fresh);
             fresh
         }
     }
@@ -229,9 +221,8 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
 
 /// One more task uses this number. Models the counting of `attach_pid()`, of which the hash chains are left out.
 #[inline(always)]
-pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) {
+pub(crate) fn attach_pid(m: &Machine, users: &mut Vec<u32>, kind: &'static str, nr: i32) {
     m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
-    let mut users = pids.users.borrow_mut();
     let nr = usize::try_from(nr).expect("pids are not negative");
     if users.len() <= nr {
         users.resize(nr + 1, 0);
@@ -239,12 +230,12 @@ pub(crate) fn attach_pid(m: &Machine, pids: &Pids, kind: &'static str, nr: i32) 
     users[nr] += 1;
 }
 
-/// One task less uses this number; the last one gives it back. Models `detach_pid()`.
+/// One task less uses this number; whether it was the last one, and the caller has to give it back. Models `detach_pid()`.
 #[inline(always)]
-pub(crate) async fn detach_pid(m: &Machine, pids: &Pids, nr: i32) {
-    if pids.put(nr) == 0 {
-        free_pidmap(m, pids, nr).await;
-    }
+pub(crate) fn detach_pid(pids: &Pids, nr: i32) -> bool {
+    let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
+    *users = users.saturating_sub(1);
+    *users == 0
 }
 
 /// Takes the first page, and pid 0 for the idle task. Models `pidmap_init()`.
@@ -257,8 +248,8 @@ pub async fn pidmap_init(m: &Machine, pids: &Pids) {
 /// Sets a pid's bit if it is clear, as if it had been allocated; its page is made if need be. For tests and restores.
 pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
     let (page, offset) = place(pid);
-    let there = pids.map.borrow()[page].page;
-    let bits = match there {
+    let map = &pids.map[page];
+    let bits = match map.page.get() {
         Some(bits) => bits,
         None => match get_zeroed_page(m, pids, page).await {
             Some(bits) => bits,
@@ -266,5 +257,5 @@ pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
         },
     };
     let was_set = pids.test_and_set(m, bits, offset);
-    pids.map.borrow_mut()[page].nr_free -= i32::from(!was_set);
+    map.nr_free.set(map.nr_free.get() - i32::from(!was_set));
 }

@@ -65,8 +65,10 @@ pub struct System {
     pub(crate) traced: RefCell<Vec<TaskRef>>,
     /// Work of tasks that were born stopped.
     pub(crate) newborn: RefCell<Vec<(TaskRef, Work)>>,
-    /// Helpers of `copy_process()` that fail whenever they are called, by name, and with what.
-    pub helper_failures: RefCell<Vec<(String, Errno)>>,
+    /// See [`System::fail_helper`].
+    helper_failures: RefCell<Vec<(String, Errno)>>,
+    /// Whether there are any, so that asking costs a flag.
+    helpers_fail: Cell<bool>,
     /// `fork_kobj`, once [`fork_init`](crate::fork::fork_init) has run.
     pub fork_kobj: Cell<Option<KobjId>>,
     /// `child_reaper`: who inherits orphans.
@@ -116,6 +118,7 @@ impl System {
             traced: RefCell::default(),
             newborn: RefCell::default(),
             helper_failures: RefCell::default(),
+            helpers_fail: Cell::new(false),
             fork_kobj: Cell::new(None),
             child_reaper: Cell::new(None),
             truth: RefCell::default(),
@@ -211,10 +214,22 @@ impl System {
         self.facts.note(|| self.m.step(), fact);
     }
 
-    /// Calls a function that the model does not open: traced, and failing if [`System::helper_failures`] says so.
+    /// From now on a helper of `copy_process()` fails whenever it is called.
+    pub fn fail_helper(&self, func: impl Into<String>, errno: Errno) {
+        self.helper_failures.borrow_mut().push((func.into(), errno));
+        self.helpers_fail.set(true);
+    }
+
+    /// From now on no helper fails.
+    pub fn heal_helpers(&self) {
+        self.helper_failures.borrow_mut().clear();
+        self.helpers_fail.set(false);
+    }
+
+    /// Calls a function that the model does not open: traced, and failing if [`System::fail_helper`] says so.
     ///
     /// # Errors
-    /// What [`System::helper_failures`] asks for.
+    /// What [`System::fail_helper`] asks for.
     #[inline(always)]
     pub(crate) fn helper(&self, func: &'static str) -> Result<(), Errno> {
         let failure = self.helper_failure(func);
@@ -224,11 +239,10 @@ impl System {
 
     #[inline(always)]
     pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
-        let failures = self.helper_failures.borrow();
-        if failures.is_empty() {
+        if !self.helpers_fail.get() {
             return None;
         }
-        failures.iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)
+        self.helper_failures.borrow().iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)
     }
 
     /// All object caches, for leak checks.

@@ -77,7 +77,8 @@ pub struct Core {
     pub(crate) netlink: Netlink,
     /// What listeners have said of themselves, for designs that ask.
     pub listening: Listening,
-    scratch: RefCell<Vec<Vec<u8>>>,
+    /// Room that nobody uses just now.
+    scratch: Cell<Vec<u8>>,
 }
 
 /// Bytes outside of the simulated memory, on their way from one buffer of it to another; given back for reuse when dropped.
@@ -103,7 +104,7 @@ impl DerefMut for Scratch<'_> {
 impl Drop for Scratch<'_> {
     fn drop(&mut self) {
         self.bytes.clear();
-        self.core.scratch.borrow_mut().push(std::mem::take(&mut self.bytes));
+        self.core.scratch.set(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -131,7 +132,7 @@ impl Core {
             socks: Cache::new(Kind::CacheAlloc),
             netlink: Netlink::default(),
             listening: Listening::default(),
-            scratch: RefCell::default(),
+            scratch: Cell::default(),
         })
     }
 
@@ -144,7 +145,7 @@ impl Core {
     /// No bytes yet, and room for some.
     #[inline]
     pub(crate) fn scratch(&self) -> Scratch<'_> {
-        Scratch { core: self, bytes: self.scratch.borrow_mut().pop().unwrap_or_default() }
+        Scratch { core: self, bytes: self.scratch.take() }
     }
 
     /// Everything of this layer that is still allocated, oldest first.

@@ -238,12 +238,13 @@ async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> 
         core.m.kfree(path, "kobject_fork");
         return Err(Errno::NoMem);
     };
-    let (mut ppid, mut cpid) = ([0; FORK_BUFFER_SIZE], [0; FORK_BUFFER_SIZE]);
+    // As `sprintf("%i")` writes them: eleven bytes at the most, of the FORK_BUFFER_SIZE that each has.
+    let (mut ppid, mut cpid) = (itoa::Buffer::new(), itoa::Buffer::new());
     let slots: [_; FORK_BUFFER_NB] = [
         Some(&b"Not used"[..]),
         Some(b"Not used"),
-        Some(decimal(&mut ppid, parent)),
-        Some(decimal(&mut cpid, child)),
+        Some(ppid.format(parent).as_bytes()),
+        Some(cpid.format(child).as_bytes()),
         None,
     ];
     let text = core.string(path);
@@ -251,22 +252,6 @@ async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> 
     core.m.kfree(envp, "kobject_fork");
     core.m.kfree(path, "kobject_fork");
     result
-}
-
-/// A pid as `sprintf("%i")` writes it, at the end of the buffer: a fork has two of them, so not by way of `format!()`.
-fn decimal(buffer: &mut [u8; FORK_BUFFER_SIZE], pid: i32) -> &[u8] {
-    let mut at = buffer.len();
-    let mut left = pid.unsigned_abs();
-    while left > 0 || at == buffer.len() {
-        at -= 1;
-        buffer[at] = b'0' + (left % 10).to_le_bytes()[0];
-        left /= 10;
-    }
-    if pid < 0 {
-        at -= 1;
-        buffer[at] = b'-';
-    }
-    &buffer[at..]
 }
 
 /// How many fork events went how far.

@@ -4,7 +4,7 @@ use sim::Errno;
 
 use crate::System;
 use crate::fork::flags;
-use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, TaskRef};
+use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef};
 
 /// One user of a memory map less. Models `mmput()`.
 #[inline(always)]
@@ -29,43 +29,40 @@ pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
 }
 
 /// Models `copy_mm()`: none for a kernel thread, shared with `CLONE_VM`, else a copy.
-pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
-    let old = sys.task(tsk, |t| t.mm.take());
+pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
+    let old = tsk.mm.take();
     sys.helper("copy_mm")?;
-    let mm = old.map(|old| {
+    tsk.mm = old.map(|old| {
         if clone_flags & flags::VM == 0 {
             return sys.new_mm();
         }
         sys.mms.borrow_mut()[old.0 as usize] += 1;
         old
     });
-    sys.task(tsk, |t| t.mm = mm);
     Ok(())
 }
 
 /// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
-pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     sys.helper("copy_sighand")?;
-    sys.task(tsk, |t| {
-        if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
-            return sys.sighand(t.sighand, |s| s.count += 1);
-        }
-        let ignores_sigchld = sys.sighand(t.sighand, |s| s.ignores_sigchld);
-        t.sighand = sys.new_sighand(Sighand { count: 1, ignores_sigchld });
-    });
+    if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
+        sys.sighand(tsk.sighand, |s| s.count += 1);
+        return Ok(());
+    }
+    let ignores_sigchld = sys.sighand(tsk.sighand, |s| s.ignores_sigchld);
+    tsk.sighand = sys.new_sighand(Sighand { count: 1, ignores_sigchld });
     Ok(())
 }
 
 /// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
-pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: TaskRef) -> Result<(), Errno> {
+pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     sys.helper("copy_signal")?;
-    sys.task(tsk, |t| {
-        if clone_flags & flags::THREAD != 0 {
-            return sys.signal(t.signal, |s| s.count += 1);
-        }
-        let (pgrp, session, rlimit_nproc) = sys.signal(t.signal, |s| (s.pgrp, s.session, s.rlimit_nproc));
-        t.signal = sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc));
-    });
+    if clone_flags & flags::THREAD != 0 {
+        sys.signal(tsk.signal, |s| s.count += 1);
+        return Ok(());
+    }
+    let (pgrp, session, rlimit_nproc) = sys.signal(tsk.signal, |s| (s.pgrp, s.session, s.rlimit_nproc));
+    tsk.signal = sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc));
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use ::slab::Slab;
 use serde::Serialize;
 
 use super::{Faults, Gfp};
@@ -96,13 +95,17 @@ impl<T> Handle<T> {
 #[error("use after free")]
 pub struct Stale;
 
+/// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
 struct Entry<T> {
     seq: u64,
     step: u64,
     site: &'static str,
     lane: LaneName,
     size: u32,
-    generation: NonZeroU32,
+    /// That of the handle to it; `None`: it is free.
+    generation: Option<NonZeroU32>,
+    /// While it is free: the one that was freed before it.
+    next_free: Option<u32>,
     value: T,
 }
 
@@ -114,6 +117,12 @@ struct Grave {
     step: u64,
     lane: LaneName,
     by: &'static str,
+}
+
+/// So many that there is one for the slot. Once a slot: apart, so that a free is small.
+#[cold]
+fn more_graves(graves: &mut Vec<Grave>, slot: usize) {
+    graves.resize(slot + 1, Grave::default());
 }
 
 /// One object that is still allocated.
@@ -160,8 +169,6 @@ pub struct Memory {
     frees: Cell<u64>,
     faulty: Cell<bool>,
     faults: RefCell<Faults>,
-    /// Empty buffers that are ready for reuse, so that a run does not allocate for each message.
-    spare: RefCell<Vec<Vec<u8>>>,
 }
 
 impl Memory {
@@ -199,7 +206,11 @@ pub struct Cache<T> {
     kind: Kind,
     /// What an explorer calls its objects, see [`Machine::touch`].
     object: Object,
-    objects: RefCell<Slab<Entry<T>>>,
+    objects: RefCell<Vec<Entry<T>>>,
+    /// The object that was freed last: it is the first to be used again.
+    first_free: Cell<Option<u32>>,
+    /// How many objects are not free.
+    live: Cell<usize>,
     /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
     generation: Cell<NonZeroU32>,
     graves: RefCell<Vec<Grave>>,
@@ -218,7 +229,9 @@ impl<T> Cache<T> {
         Cache {
             kind,
             object: Object::named("kmem_cache"),
-            objects: RefCell::new(Slab::new()),
+            objects: RefCell::new(Vec::new()),
+            first_free: Cell::new(None),
+            live: Cell::new(0),
             generation: Cell::new(NonZeroU32::MIN),
             graves: RefCell::new(Vec::new()),
         }
@@ -234,7 +247,7 @@ impl<T> Cache<T> {
     /// How many objects are allocated.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.objects.borrow().len()
+        self.live.get()
     }
 
     /// Whether nothing is allocated.
@@ -277,28 +290,65 @@ impl<T> Cache<T> {
     ) -> impl Future<Output = Option<Handle<T>>> {
         async move {
             m.alloc_point(gfp).await;
-            self.alloc_now(m, site, size, gfp, value)
+            let seq = self.try_alloc(m, site, size, gfp)?;
+            Some(self.insert(m, seq, site.0, size, value))
         }
     }
 
-    /// What of an allocation comes behind its point.
-    fn alloc_now(&self, m: &Machine, site: Site, size: u32, gfp: Gfp, value: impl FnOnce() -> T) -> Option<Handle<T>> {
+    /// What of an allocation comes behind its point: its number, if it succeeds.
+    #[inline]
+    fn try_alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp) -> Option<u64> {
         let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
         let seq = m.mem.count_alloc(size, ok);
         m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
-        ok.then(|| self.insert(m, seq, site.0, size, value()))
+        ok.then_some(seq)
     }
 
     /// An object in static memory: it was never allocated, and is nobody's leak.
     pub fn place_static(&self, m: &Machine, value: T) -> Handle<T> {
-        self.insert(m, 0, "static", 0, value)
+        self.insert(m, 0, "static", 0, || value)
     }
 
-    fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: T) -> Handle<T> {
+    fn insert(&self, m: &Machine, seq: u64, site: &'static str, size: u32, value: impl FnOnce() -> T) -> Handle<T> {
+        let value = value(); // Before the borrow: it may be a copy of an object of this cache.
+        self.insert_with(m, (seq, site, size), |free| match free {
+            Some(old) => {
+                *old = value;
+                None
+            }
+            None => Some(value),
+        })
+    }
+
+    /// Takes the object that was freed last, which `put` overwrites, else a new one, which it makes.
+    #[inline]
+    fn insert_with(
+        &self,
+        m: &Machine,
+        (seq, site, size): (u64, &'static str, u32),
+        put: impl FnOnce(Option<&mut T>) -> Option<T>,
+    ) -> Handle<T> {
+        let objects = &mut *self.objects.borrow_mut();
         let generation = self.generation.get();
         self.generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
-        let object = Entry { seq, step: m.step(), site, lane: m.lane_name(), size, generation, value };
-        let index = u32::try_from(self.objects.borrow_mut().insert(object)).expect("fewer objects than 2^32");
+        self.live.set(self.live.get() + 1);
+        let (step, lane) = (m.step(), m.lane_name());
+        let index = match self.first_free.get() {
+            Some(index) => {
+                let object = &mut objects[index as usize];
+                self.first_free.set(object.next_free);
+                (object.seq, object.step, object.site, object.lane, object.size) = (seq, step, site, lane, size);
+                object.generation = Some(generation);
+                put(Some(&mut object.value));
+                index
+            }
+            None => {
+                let value = put(None).expect("it makes one");
+                let generation = Some(generation);
+                objects.push(Entry { seq, step, site, lane, size, generation, next_free: None, value });
+                u32::try_from(objects.len() - 1).expect("fewer objects than 2^32")
+            }
+        };
         Handle { index, generation, of: std::marker::PhantomData }
     }
 
@@ -310,7 +360,7 @@ impl<T> Cache<T> {
     pub fn with<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
         m.touch(self.object.nth(handle.index), Access::Write);
         match self.objects.borrow_mut().get_mut(handle.index as usize) {
-            Some(object) if object.generation == handle.generation => return Ok(f(&mut object.value)),
+            Some(object) if object.generation == Some(handle.generation) => return Ok(f(&mut object.value)),
             _ => {}
         }
         self.report_stale(m, handle, Rule::UseAfterFree, "use after free", who);
@@ -325,7 +375,7 @@ impl<T> Cache<T> {
     pub fn read<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&T) -> R) -> Result<R, Stale> {
         m.touch(self.object.nth(handle.index), Access::Read);
         match self.objects.borrow().get(handle.index as usize) {
-            Some(object) if object.generation == handle.generation => return Ok(f(&object.value)),
+            Some(object) if object.generation == Some(handle.generation) => return Ok(f(&object.value)),
             _ => {}
         }
         self.report_stale(m, handle, Rule::UseAfterFree, "use after free", who);
@@ -337,39 +387,36 @@ impl<T> Cache<T> {
         let objects = self.objects.borrow();
         objects
             .get(handle.index as usize)
-            .filter(|object| object.generation == handle.generation)
+            .filter(|object| object.generation == Some(handle.generation))
             .map(|object| f(&object.value))
     }
 
-    /// Frees the object and returns what was in it. `by` is the function that frees.
+    /// Frees the object; what was in it stays there until the memory is used again. `by` is the function that frees.
     ///
-    /// `None` if it was freed before, which is reported as [`Rule::DoubleFree`].
+    /// False if it was freed before, which is reported as [`Rule::DoubleFree`].
     #[inline]
-    pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> Option<T> {
-        self.free_with(m, handle, by, |value| value)
-    }
-
-    /// The same, for a caller who wants no more than a part of what was in it: the rest is then never copied.
-    #[inline]
-    fn free_with<R>(&self, m: &Machine, handle: Handle<T>, by: &'static str, part: impl FnOnce(T) -> R) -> Option<R> {
+    pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> bool {
         m.touch(self.object.nth(handle.index), Access::Write);
-        let is_there = |object: &Entry<T>| object.generation == handle.generation;
-        let mut objects = self.objects.borrow_mut();
-        if !objects.get(handle.index as usize).is_some_and(is_there) {
-            drop(objects);
-            self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
-            return None;
-        }
-        let object = objects.remove(handle.index as usize);
-        let mut graves = self.graves.borrow_mut();
-        let grave = Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
+        let objects = &mut *self.objects.borrow_mut();
+        let object = match objects.get_mut(handle.index as usize) {
+            Some(object) if object.generation == Some(handle.generation) => object,
+            _ => {
+                self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
+                return false;
+            }
+        };
+        object.generation = None;
+        object.next_free = self.first_free.replace(Some(handle.index));
+        self.live.set(self.live.get() - 1);
+        let graves = &mut *self.graves.borrow_mut();
         if graves.len() <= handle.index as usize {
-            graves.resize(handle.index as usize + 1, Grave::default());
+            more_graves(graves, handle.index as usize);
         }
+        let grave = Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
         graves[handle.index as usize] = grave;
         m.mem.frees.set(m.mem.frees.get() + 1);
         m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
-        Some(part(object.value))
+        true
     }
 
     #[cold]
@@ -393,7 +440,8 @@ impl<T> Ledger for Cache<T> {
             lane: object.lane,
             step: object.step,
         };
-        out.extend(self.objects.borrow().iter().filter(|(_, object)| object.seq > 0).map(|(_, object)| entry(object)));
+        let is_leak = |object: &&Entry<T>| object.generation.is_some() && object.seq > 0;
+        out.extend(self.objects.borrow().iter().filter(is_leak).map(entry));
     }
 }
 
@@ -462,11 +510,17 @@ impl Machine {
 
     /// What of a `kmalloc()` comes behind its point.
     fn kmalloc_now(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
-        let buf = || {
-            let bytes = self.mem.spare.borrow_mut().pop().unwrap_or_default();
-            Buf { bytes, size, site: site.0, dataref: 1 }
+        let seq = self.kmalloc.try_alloc(self, site, size, gfp)?;
+        // The bytes of the buffer that was there before are overwritten: a run does not allocate for each message.
+        let put = |free: Option<&mut Buf>| match free {
+            Some(buf) => {
+                buf.bytes.clear();
+                (buf.size, buf.site, buf.dataref) = (size, site.0, 1);
+                None
+            }
+            None => Some(Buf { bytes: Vec::new(), size, site: site.0, dataref: 1 }),
         };
-        self.kmalloc.alloc_now(self, site, size, gfp, buf)
+        Some(self.kmalloc.insert_with(self, (seq, site.0, size), put))
     }
 
     /// The point of an allocation, which may sleep if `gfp` says so.
@@ -481,10 +535,7 @@ impl Machine {
     /// Models `kfree()` of a pointer that is not NULL. `by` is the function that frees.
     #[inline]
     pub fn kfree(&self, handle: Handle<Buf>, by: &'static str) {
-        if let Some(mut bytes) = self.kmalloc.free_with(self, handle, by, |buf| buf.bytes) {
-            bytes.clear();
-            self.mem.spare.borrow_mut().push(bytes);
-        }
+        self.kmalloc.free(self, handle, by);
     }
 
     /// Models `kfree(NULL)`: nothing, but it is seen.

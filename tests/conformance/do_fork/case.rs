@@ -195,12 +195,12 @@ impl Case {
             }
             let name = if helper == "put_user(parent_tidptr)" { "put_user" } else { helper };
             assert!(HELPERS.contains(&name), "{helper} is no helper of copy_process()");
-            self.sys.helper_failures.borrow_mut().push((name.into(), Errno::from_number(number)));
+            self.sys.fail_helper(name, Errno::from_number(number));
         }
     }
 
     fn unfail_helpers(&self, failures: &[Failure]) {
-        self.sys.helper_failures.borrow_mut().clear();
+        self.sys.heal_helpers();
         if !failures.is_empty() {
             self.sys.m.mem.faults(|faults| faults.clear());
         }
