@@ -69,6 +69,9 @@ fixes! {
     SignedLimit;
 }
 
+// A bit each.
+const _: () = assert!(Fix::ALL.len() <= 32);
+
 /// The repairs that a kernel has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Fixes(u32);
