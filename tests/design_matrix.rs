@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fork_model::design::{Delivery, Format};
+use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::exit::{WaitFor, do_exit, wait4};
 use fork_model::fork::{do_fork, flags};
 use fork_model::sched::Work;
@@ -137,7 +137,10 @@ fn every_allocation_of_every_design_may_fail_without_a_leak_and_without_a_word_t
         .par_iter()
         .map(|design| {
             let mut runs = 0;
-            for listeners in [0, 2] {
+            // With nobody listening nothing new can fail: a few designs are enough for that.
+            let nobody = design.gate == Gate::Always && design.sequence == Sequence::None;
+            for listeners in if nobody { &[0, 2][..] } else { &[2] } {
+                let listeners = *listeners;
                 let (undisturbed, ..) = forks(*design, listeners, None);
                 for site in sites(design) {
                     for times in [Times::Count(1), Times::Forever] {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fork_model::Hook;
+use fork_model::design::{Delivery, Format, Gate, Sequence};
+use fork_model::{Design, Hook};
 
 /// Files that may be longer than 500 lines, and why.
 const LONG: [(&str, &str); 3] = [
@@ -17,7 +18,7 @@ const LONG: [(&str, &str); 3] = [
 const LONGEST: usize = 500;
 
 /// Files that stand for a file of the kernel: what is public there models something, and says what.
-const MODELLED: [&str; 12] = [
+const MODELLED: [&str; 14] = [
     "fork-model/src/exec.rs",
     "fork-model/src/exit.rs",
     "fork-model/src/fork.rs",
@@ -25,6 +26,8 @@ const MODELLED: [&str; 12] = [
     "fork-model/src/pid.rs",
     "fork-model/src/sched.rs",
     "uevent/src/af_netlink.rs",
+    "uevent/src/cn_proc.rs",
+    "uevent/src/connector.rs",
     "uevent/src/kobject.rs",
     "uevent/src/kobject_uevent.rs",
     "uevent/src/skbuff.rs",
@@ -156,13 +159,30 @@ fn every_allocation_site_is_in_the_list_that_faults_and_tables_read() {
 }
 
 #[test]
-fn every_hook_has_a_name_of_its_own_that_is_read_back() {
-    let names: BTreeSet<_> = Hook::ALL.iter().map(|hook| hook.name()).collect();
-    assert_eq!(names.len(), Hook::ALL.len());
-    for hook in Hook::ALL {
-        assert_eq!(Hook::from_name(hook.name()), Some(*hook));
+fn every_value_of_every_axis_has_a_name_of_its_own_that_is_read_back_and_a_page() {
+    let axes = ["hook", "gate", "sequence", "format", "delivery"];
+    for axis in axes {
+        let names = Design::choices(axis).expect("an axis");
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{axis}");
+        for name in &names {
+            let mut design = Design::default();
+            assert!(design.set(axis, name), "{axis}={name}");
+            assert!(design.names().contains(&(axis, name)), "{axis}={name}");
+            // design.md knows it, and so do the pages of scenario files and of the command line.
+            let quoted = format!("\"{name}\";");
+            let files = ["fork-model/src/hook.rs", "fork-model/src/design/axes.rs", "fork-model/src/design/format.rs"];
+            assert!(files.iter().any(|file| read(file).contains(&quoted)), "{axis}={name}: where is its page?");
+            for (file, place) in [("src/scenario_file.rs", "//! "), ("src/cli/run.rs", "    /// ")] {
+                let text = read(file);
+                let told = text.lines().any(|line| line.starts_with(place) && line.contains(name));
+                assert!(told, "{file} does not tell of {axis}={name}");
+            }
+        }
+        assert!(!Design::default().set(axis, "nowhere"));
     }
-    assert_eq!(Hook::from_name("nowhere"), None);
+    assert_eq!(Design::default().names().map(|(axis, _)| axis), axes);
+    assert_eq!(Design::choices("nothing"), None);
+    assert_eq!(Hook::ALL.len() * Gate::ALL.len() * Sequence::ALL.len() * Format::ALL.len() * Delivery::ALL.len(), 1600);
 }
 
 #[test]

@@ -20,8 +20,17 @@ fn kernel_socket(sys: &System) -> Option<SockRef> {
 /// Whether the event is to be made. No gate allocates, locks or sleeps.
 #[must_use]
 pub fn is_open(sys: &System) -> bool {
+    let gate = sys.config.design.gate;
+    let open = ask(sys, gate);
+    if gate != Gate::Always {
+        sys.m.call("gate", || vec![("name", gate.name().into())], Some(open.into()));
+    }
+    open
+}
+
+fn ask(sys: &System, gate: Gate) -> bool {
     let Listening { cn_fork_enable, proc_event_num_listeners } = &sys.core.listening;
-    match sys.config.design.gate {
+    match gate {
         Gate::Always => true,
         Gate::Socket => kernel_socket(sys).is_some(),
         Gate::OnOff => cn_fork_enable.get(),
