@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`lab`] | runs scenarios and recorded workloads, and reports |
 //! | [`museum`] | what mails and readings found wrong, told again |
+//! | [`property`] | what a design keeps or breaks |
 //! | [`render`] | pictures of a run: lanes, ftrace text, capture files, layouts of memory |
 //! | [`scenario_file`], [`workload`] | what the user writes or records |
 //! | [`input`] | what the user got wrong |
@@ -28,6 +29,7 @@ pub mod cli;
 pub mod input;
 pub mod lab;
 pub mod museum;
+pub mod property;
 pub mod render;
 pub mod scenario_file;
 pub mod workload;

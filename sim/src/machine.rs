@@ -155,6 +155,13 @@ impl Machine {
         self.report_for(self.name.get(), rule, text, cause);
     }
 
+    /// Notes a broken rule that was seen afterwards: it broke in this earlier step.
+    pub fn report_at(&self, step: u64, rule: Rule, text: String) {
+        let violation = Violation { rule, step, lane: LaneName::default(), text, cause: None };
+        self.trace.emit(self, || What::Violation(violation.clone()));
+        self.violations.borrow_mut().push(violation);
+    }
+
     pub(crate) fn report_for(&self, lane: LaneName, rule: Rule, text: String, cause: Option<String>) {
         let violation = Violation { rule, step: self.step(), lane, text, cause };
         self.trace.emit(self, || What::Violation(violation.clone()));

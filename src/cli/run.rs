@@ -209,7 +209,7 @@ impl RunArgs {
             format: self.format,
             delivery: self.delivery,
         };
-        Ok(Spec { source, design, order, faults: self.fault.clone(), bench })
+        Ok(Spec { source, design, order, faults: self.fault.clone(), law: None, bench })
     }
 }
 

@@ -5,8 +5,8 @@
 use std::rc::Rc;
 
 use fork_model::facts::Fact;
-use sim::mm::FaultRule;
-use sim::{Chooser, Ended};
+use sim::mm::{FaultRule, Faults};
+use sim::{Calm, Chooser, Ended};
 
 use crate::lab::program::Play;
 use crate::lab::world::{NoRoom, Setup, World};
@@ -38,21 +38,37 @@ pub fn observe(
     faults: &[FaultRule],
     chooser: impl Chooser + 'static,
 ) -> Result<Observed, NoRoom> {
+    observe_with(setup, scenario, |injector| faults.iter().cloned().for_each(|rule| injector.add(rule)), chooser)
+}
+
+/// The same, with whatever is asked of the fault injector.
+///
+/// # Errors
+/// Those of [`observe`].
+pub fn observe_with(
+    setup: &Setup,
+    scenario: &ScenarioFile,
+    ask_for_faults: impl FnOnce(&mut Faults),
+    chooser: impl Chooser + 'static,
+) -> Result<Observed, NoRoom> {
     let world = Rc::new(World::new(setup)?);
     world.begin(chooser);
     let m = world.sys.m.clone();
     world.sys.record_facts(true);
-    m.mem.faults(|injector| faults.iter().cloned().for_each(|rule| injector.add(rule)));
+    m.mem.faults(ask_for_faults);
     Play::new(&world, scenario.clone()).start();
     let ended = m.run();
     let steps = m.step();
+    m.hand_over(Calm); // What follows is no part of the run.
     let failed = m.mem.faults(|injector| {
         let failed = injector.hits().to_vec();
         injector.clear();
         failed
     });
-    world.drain();
-    world.report_leaks();
+    if ended != Ended::Stopped {
+        world.drain();
+        world.report_leaks();
+    }
     let facts = world.sys.facts.take();
     Ok(Observed { world, ended, steps, facts, failed })
 }

@@ -11,10 +11,12 @@ use uevent::kobject_uevent::ForkOutcomes;
 use crate::input::InputError;
 use crate::lab::cost::{self, Cost};
 use crate::lab::listen::Listener;
+use crate::lab::observe::Observed;
 use crate::lab::program::Play;
 use crate::lab::spec::{Order, Source, Spec, scenario};
 use crate::lab::turns::{Followed, Plan, Turns};
 use crate::lab::world::{Setup, World};
+use crate::property::Run;
 use crate::scenario_file::{self, ScenarioFile};
 use crate::workload::Workload;
 
@@ -305,6 +307,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         m.watch_steps();
     }
     ask_for_faults(&world, &loaded.spec, loaded.scenario.as_ref());
+    world.sys.record_facts(loaded.spec.law.is_some());
     start();
     let ended = m.run();
     if let Some(objection) = m.objection() {
@@ -316,8 +319,15 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
         faults.clear();
         hits
     });
+    m.hand_over(Calm); // What follows is no part of the run.
     world.drain();
     world.report_leaks();
+    if let Some(property) = loaded.spec.law {
+        let observed =
+            Observed { facts: world.sys.facts.take(), failed: failed.clone(), ended, steps, world: world.clone() };
+        // Its violation is among the machine's from here on, and in the trace.
+        property.broken_in(&Run { design: loaded.setup.system.design, observed: &observed });
+    }
     let spec = Spec { design: loaded.spec.design.for_replay(loaded.setup.system.design), ..loaded.spec.clone() };
     let spec = match (&loaded.scenario, &spec.order) {
         // A short one can be read and edited; a long one could not even be pasted, and its seed does as well.

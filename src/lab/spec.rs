@@ -7,7 +7,7 @@
 //! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
 //! Then, in any order: `hook=`, `gate=`, `sequence=`, `format=`, `delivery=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
 //! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
-//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. A space or a `%` in a path is written `%20`, `%25`.
+//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. For a scenario also `law=`: the property that is judged at the end. A space or a `%` in a path is written `%20`, `%25`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,12 +25,14 @@ use sim::mm::{FaultRule, Times};
 use crate::input::{InputError, quoted};
 pub use crate::lab::asked::Asked;
 use crate::lab::world::Setup;
+use crate::property::{self, Property};
 use crate::scenario_file::{self, Boot, Known, Listener, Pace, ScenarioFile};
 
 /// Scenarios that are built in: their names, and the texts of their files.
 pub const BUILT_IN: &[(&str, &str)] = &[
     ("autoreap", include_str!("../scenarios/autoreap.toml")),
     ("boot-early", include_str!("../scenarios/boot-early.toml")),
+    ("nobody", include_str!("../scenarios/nobody.toml")),
     ("overrun", include_str!("../scenarios/overrun.toml")),
     ("thread", include_str!("../scenarios/thread.toml")),
     ("tour", include_str!("../scenarios/tour.toml")),
@@ -58,6 +60,8 @@ pub struct Spec {
     pub order: Order,
     /// Allocations that fail, beside those of the scenario.
     pub faults: Vec<FaultRule>,
+    /// The property that is judged when the run is over.
+    pub law: Option<&'static Property>,
     /// The machine and the listeners of a recording; a scenario has its own.
     pub bench: Bench,
 }
@@ -99,7 +103,14 @@ impl Spec {
     /// A calm run of this source, with nothing else asked for.
     #[must_use]
     pub fn new(source: Source) -> Spec {
-        Spec { source, design: Asked::default(), order: Order::Calm, faults: Vec::new(), bench: Bench::default() }
+        Spec {
+            source,
+            design: Asked::default(),
+            order: Order::Calm,
+            faults: Vec::new(),
+            law: None,
+            bench: Bench::default(),
+        }
     }
 }
 
@@ -314,14 +325,18 @@ impl fmt::Display for Spec {
             Order::Schedule(schedule) => write!(f, " sched={schedule}")?,
         }
         let faults: Vec<_> = self.faults.iter().map(fault_text).collect();
-        write!(f, " fault={}", if faults.is_empty() { "none".into() } else { faults.join(",") })
+        write!(f, " fault={}", if faults.is_empty() { "none".into() } else { faults.join(",") })?;
+        match self.law {
+            Some(property) => write!(f, " law={}", property.id),
+            None => Ok(()),
+        }
     }
 }
 
 /// The file name that errors in a replay line carry.
 const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 13] = [
+const KEYS: [&str; 14] = [
     "hook",
     "gate",
     "sequence",
@@ -330,6 +345,7 @@ const KEYS: [&str; 13] = [
     "sched",
     "seed",
     "fault",
+    "law",
     "cpus",
     "preempt",
     "listeners",
@@ -414,6 +430,14 @@ impl Spec {
             "seed" => self.order = Order::Seed(parse_in(value, 0, u64::MAX)?),
             "fault" if value == "none" => {}
             "fault" => self.faults = value.split(',').map(parse_fault).collect::<Result<_, _>>()?,
+            "law" if workload => {
+                return Err((quoted(value), "no law= here: a property is judged in a scenario".into()));
+            }
+            "law" => {
+                let ids = || property::ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
+                let law = Property::from_id(value).ok_or_else(|| (quoted(value), format!("a property: {}", ids())))?;
+                self.law = Some(law);
+            }
             "cpus" if workload => self.bench.cpus = parse_in(value, 1, 64)?,
             "preempt" if workload => {
                 self.bench.preempt = value.parse().map_err(|_| (quoted(value), "true or false".to_owned()))?

@@ -1,0 +1,78 @@
+//! The first wing: what mails found wrong with the designs that history tried.
+
+use fork_model::Design;
+
+use crate::property::{self, Case, Property};
+
+/// One exhibit: a design that breaks a property, and what mended it.
+#[derive(Clone, Copy, Debug)]
+pub struct Exhibit {
+    /// The property's id, with a letter where there are several: `P18a`.
+    pub id: &'static str,
+    /// The property.
+    pub property: &'static Property,
+    /// What is shown, in a few words.
+    pub title: &'static str,
+    /// What was said, and what happens here, in a sentence or two of our own.
+    pub says: &'static str,
+    /// Where it is shown.
+    pub case: Case,
+    /// The design that breaks it, as far as it differs from the one posted: `hook=locked`.
+    pub design: &'static str,
+    /// What mends it.
+    pub mended: Mended,
+}
+
+/// What mends an exhibit.
+#[derive(Clone, Copy, Debug)]
+pub enum Mended {
+    /// Another design, in the same case.
+    By(&'static str),
+    /// Something that is no design of the notification: other listeners, another configuration. In words, the case in which
+    /// it is proved, and the design there.
+    Otherwise(&'static str, Case, &'static str),
+    /// Nothing that could be shown here, and why.
+    Not(&'static str),
+}
+
+impl Exhibit {
+    /// The design that breaks the property.
+    ///
+    /// # Panics
+    /// If it cannot be read: a test reads them all.
+    #[must_use]
+    pub fn design(&self) -> Design {
+        self.design.parse().expect("an exhibit's design is tested")
+    }
+}
+
+/// All of them, by id.
+pub const ALL: &[Exhibit] = &[
+    Exhibit {
+        id: "P1",
+        property: &property::cost::P1,
+        title: "all is set up and dropped when nobody listens",
+        says: "A fork with nobody listening builds path, environment and message, and drops them: the broadcast answers -ESRCH.",
+        case: Case::of("nobody"),
+        design: "",
+        mended: Mended::By("gate=has-listeners"),
+    },
+    Exhibit {
+        id: "P17",
+        property: &property::safety::P17,
+        title: "the hook under tasklist_lock sleeps",
+        says: "The merged hook allocated with GFP_KERNEL under write_lock_irq(&tasklist_lock): the first fork with a listener.",
+        case: Case::of("tour"),
+        design: "hook=locked",
+        mended: Mended::By("hook=before-wake"),
+    },
+    Exhibit {
+        id: "P18a",
+        property: &property::safety::P18,
+        title: "the parent ignores SIGCHLD, and the child reaps itself",
+        says: "The child is gone before the hook reads p->pid: the listener hears of a child of poison.",
+        case: Case::of("autoreap"),
+        design: "hook=end",
+        mended: Mended::By("hook=end-saved-pid"),
+    },
+];
