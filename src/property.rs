@@ -28,7 +28,7 @@ pub use trial::{CaseTrial, Found, check_case};
 pub const ALL: &[&Property] = &[&cost::P1, &safety::P17, &safety::P18];
 
 /// What a property is about: the columns of the matrix are grouped by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Concern {
     /// Memory that is not the reader's, contexts in which nothing may sleep, leaks.

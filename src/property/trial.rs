@@ -1,7 +1,7 @@
 //! A property looked for in a scenario, under one design: what is explored, and what came of it.
 
 use fork_model::Design;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sim::Chooser;
 use sim::explore::parallel::{How, explore};
 use sim::explore::{Ran, Trial, Verdict};
@@ -97,7 +97,7 @@ impl Trial for CaseTrial {
 }
 
 /// What is known of a property under a design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// The property has nothing to say to this design.
