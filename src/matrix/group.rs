@@ -79,7 +79,11 @@ fn grow<K>(designs: &[(usize, Design, K)], seed: [&'static str; 4], fits: impl F
 fn label<K>(designs: &[(usize, Design, K)], sets: &Sets, inside: &[usize]) -> String {
     let size = |sets: &Sets| designs.iter().filter(|(_, design, _)| is_in(sets, design)).count();
     let all = |axis: usize| Design::choices(AXES[axis]).unwrap_or_default();
+    // A box may have grown by values that no design in it has.
     let mut said = sets.clone();
+    for (axis, set) in said.iter_mut().enumerate() {
+        set.retain(|value| inside.iter().any(|i| values(&designs[*i].1)[axis] == *value));
+    }
     // The number needs room, and so depends on the format; the format on the delivery.
     for axis in [1, 2, 0, 3] {
         let mut open = said.clone();
