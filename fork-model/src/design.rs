@@ -41,7 +41,7 @@ macro_rules! axis {
         }
 
         impl $Axis {
-            /// All values of the axis that [`Design::all`] goes through, in the order of history.
+            /// All values of the axis that [`Design::all`](crate::Design::all) goes through, in the order of history.
             pub const ALL: &[$Axis] = &[$($Axis::$value),*];
 
             /// Values that were added beside those, for one exhibit each.

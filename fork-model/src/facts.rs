@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use sim::{Errno, LaneName};
 
 use crate::design::Seq;
+use crate::fork::flags;
+use crate::{System, TaskRef};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +81,24 @@ pub enum Fact {
         /// Its pid.
         pid: i32,
     },
+}
+
+impl Fact {
+    /// The caller, the parent and the child, as they are linked. Needs `tasklist_lock`.
+    #[cold]
+    pub(crate) fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
+        let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
+        let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
+        Fact::Forked {
+            caller_pid,
+            caller_tgid,
+            real_parent_tgid: sys.task(parent, |t| t.tgid),
+            child_pid,
+            child_tgid,
+            is_thread: clone_flags & flags::THREAD != 0,
+            vfork: clone_flags & flags::VFORK != 0,
+        }
+    }
 }
 
 /// What a task does.

@@ -258,27 +258,12 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     if let Some(truth) = &mut *sys.truth.borrow_mut() {
         truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
     }
-    sys.note(|| forked(sys, (current, parent, p), clone_flags));
+    sys.note(|| Fact::forked(sys, (current, parent, p), clone_flags));
     let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
     hook_at(Place::Locked, seen).await;
     drop(held);
     hook_at(Place::BeforeWake, seen).await;
     Ok(())
-}
-
-#[cold]
-fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
-    let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
-    let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
-    Fact::Forked {
-        caller_pid,
-        caller_tgid,
-        real_parent_tgid: sys.task(parent, |t| t.tgid),
-        child_pid,
-        child_tgid,
-        is_thread: clone_flags & flags::THREAD != 0,
-        vfork: clone_flags & flags::VFORK != 0,
-    }
 }
 
 fn set_sigpending(sys: &System, p: TaskRef) {
