@@ -236,9 +236,9 @@ impl Design {
         }
     }
 
-    /// Whether everything behind the hook is as posted, so that `kobject_fork()` alone does it.
-    pub(crate) fn is_posted_behind_the_hook(&self) -> bool {
-        *self == Design { hook: self.hook, ..Design::default() }
+    /// Whether it is the patch as posted or its repair, so that `do_fork()` calls `kobject_fork()` by itself.
+    pub(crate) fn is_posted_or_repaired(&self) -> bool {
+        matches!(self.hook, Hook::End | Hook::EndSavedPid) && *self == Design { hook: self.hook, ..Design::default() }
     }
 }
 

@@ -147,16 +147,8 @@ impl Facts {
         self.on.set(on);
     }
 
-    /// Notes a fact in a step, if somebody wants to know.
-    #[inline(always)]
-    pub fn note(&self, step: impl FnOnce() -> u64, fact: impl FnOnce() -> Fact) {
-        if self.on.get() {
-            self.push(step(), fact());
-        }
-    }
-
-    #[cold]
-    fn push(&self, step: u64, fact: Fact) {
+    /// Notes a fact of a step; whoever calls has looked whether facts are noted.
+    pub(crate) fn push(&self, step: u64, fact: Fact) {
         self.log.borrow_mut().push((step, fact));
     }
 

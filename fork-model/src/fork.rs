@@ -5,11 +5,12 @@ use std::rc::Rc;
 use sim::lock::{Completion, Mode};
 use sim::{Errno, Gfp, Site};
 use uevent::kobject::{kobject_init, kobject_set_name};
+use uevent::kobject_uevent::kobject_fork;
 
 use crate::System;
 use crate::exit::unhash_process;
 use crate::facts::{Act, Fact};
-use crate::hook::{self, Place, hook_at, hook_at_the_end};
+use crate::hook::{self, Hook, Place};
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
 use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -259,10 +260,14 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
         truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
     }
     sys.note(|| Fact::forked(sys, (current, parent, p), clone_flags));
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::Locked, seen).await;
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::Locked {
+        hook::tell(seen()).await;
+    }
     drop(held);
-    hook_at(Place::BeforeWake, seen).await;
+    if sys.place == Place::BeforeWake {
+        hook::tell(seen()).await;
+    }
     Ok(())
 }
 
@@ -449,8 +454,10 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
     });
     set_free(sys, p, clone_flags, work).await;
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::AfterWake, seen).await;
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::AfterWake {
+        hook::tell(seen()).await;
+    }
     if trace != 0 {
         sys.task(current, |t| t.ptrace_message = pid.into());
         ptrace_notify(sys, current, trace);
@@ -462,7 +469,17 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
             ptrace_notify(sys, current, PTRACE_EVENT_VFORK_DONE);
         }
     }
-    hook_at_the_end(seen).await;
+    if sys.posted && !sys.facts.on() {
+        let child = match sys.config.design.hook {
+            Hook::End => sys.task_or_gone(p, hook::READS_PID, |t| t.pid).unwrap_or(hook::GONE),
+            _ => pid,
+        };
+        let parent = sys.task(current, |t| t.pid);
+        let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
+        kobject_fork(&sys.core, fork_kobj, parent, child).await;
+    } else if sys.place == Place::End {
+        hook::tell(seen()).await;
+    }
     Ok(pid)
 }
 

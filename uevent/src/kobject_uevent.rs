@@ -201,9 +201,18 @@ pub async fn kobject_uevent_atomic(core: &Core, kobj: KobjId, action: i32, attr:
 ///
 /// # Violations
 /// [`sim::Rule::Oops`] if somebody has put the static object, so that it lost its name (semantics, item 10).
-#[inline]
 pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
-    let _ = kobject_fork_told(core, kobj, parent, child).await;
+    enter_kobject_fork(core, parent, child);
+    let outcome = do_kobject_fork(core, kobj, parent, child).await;
+    core.count_fork(core.config.kobject_uevent, outcome);
+    core.m.leave("kobject_fork", None);
+}
+
+#[inline]
+fn enter_kobject_fork(core: &Core, parent: i32, child: i32) {
+    core.m.enter("kobject_fork", || {
+        vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
+    });
 }
 
 /// The same, for a caller that the kernel does not have: it is told what was swallowed. Models `kobject_fork()`.
@@ -211,9 +220,7 @@ pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
 /// # Errors
 /// [`Errno::NoMem`] for the path or the slots, and those of [`send_uevent`].
 pub async fn kobject_fork_told(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
-    core.m.enter("kobject_fork", || {
-        vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
-    });
+    enter_kobject_fork(core, parent, child);
     let outcome = do_kobject_fork(core, kobj, parent, child).await;
     core.count_fork(core.config.kobject_uevent, outcome);
     core.m.leave("kobject_fork", None);
