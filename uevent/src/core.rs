@@ -92,6 +92,7 @@ impl DerefMut for Scratch<'_> {
 }
 
 impl Drop for Scratch<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         self.bytes.clear();
         self.core.scratch.borrow_mut().push(std::mem::take(&mut self.bytes));
