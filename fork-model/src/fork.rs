@@ -10,7 +10,7 @@ use uevent::kobject_uevent::kobject_fork;
 use crate::System;
 use crate::exit::unhash_process;
 use crate::facts::{Act, Fact};
-use crate::hook::{self, Hook, Place};
+use crate::hook::{self, Place};
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
 use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -470,10 +470,7 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
         }
     }
     if sys.posted && !sys.facts.on() {
-        let child = match sys.config.design.hook {
-            Hook::End => sys.task_or_gone(p, hook::READS_PID, |t| t.pid).unwrap_or(hook::GONE),
-            _ => pid,
-        };
+        let child = hook::posted_child(sys, p, pid);
         let parent = sys.task(current, |t| t.pid);
         let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
         kobject_fork(&sys.core, fork_kobj, parent, child).await;

@@ -73,9 +73,9 @@ pub trait OwnHook: Sync {
 }
 
 /// What the patch does when it reads a child that is gone.
-pub(crate) const READS_PID: &str = "do_fork() reads p->pid";
+const READS_PID: &str = "do_fork() reads p->pid";
 /// What a freed integer reads.
-pub(crate) const GONE: i32 = i32::from_ne_bytes([POISON; 4]);
+const GONE: i32 = i32::from_ne_bytes([POISON; 4]);
 
 impl Hook {
     /// Where it stands.
@@ -139,6 +139,15 @@ impl Fork<'_> {
         let who = "proc_fork_connector() reads p->real_parent->pid";
         let (parent_pid, parent_tgid) = self.sys.task_or_gone(parent, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
+    }
+}
+
+/// The child that the patch or its repair reports, of which only the pid is needed.
+#[inline(always)]
+pub(crate) fn posted_child(sys: &System, p: TaskRef, pid: i32) -> i32 {
+    match sys.config.design.hook {
+        Hook::End => sys.task_or_gone(p, READS_PID, |t| t.pid).unwrap_or(GONE),
+        _ => pid,
     }
 }
 

@@ -243,8 +243,11 @@ async fn do_kobject_fork<const TOLD: bool>(core: &Core, kobj: KobjId, parent: i3
         Some(decimal(&mut cpid, child)),
         None,
     ];
-    let text = core.string(path);
+    let mut text = core.take_scratch();
+    // As in Core::string().
+    let _ = core.m.buf(path, "strlen()", |buf| text.extend_from_slice(buf.c_str(0)));
     let result = send_uevent(core, KobjectAction::Fork.string(), &text, Some(&slots), Gfp::KERNEL).await;
+    core.keep_scratch(text);
     core.m.kfree(envp, "kobject_fork");
     core.m.kfree(path, "kobject_fork");
     result
