@@ -6,11 +6,12 @@ use sim::lock::{Completion, Mode};
 use sim::{Errno, Gfp, Site};
 use uevent::Fix;
 use uevent::kobject::{kobject_init, kobject_set_name};
+use uevent::kobject_uevent::kobject_fork;
 
 use crate::System;
 use crate::exit::unhash_process;
 use crate::facts::{Act, Fact};
-use crate::hook::{self, Place, hook_at, hook_at_the_end};
+use crate::hook::{self, Place};
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
 use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -257,27 +258,16 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     if let Some(truth) = &mut *sys.truth.borrow_mut() {
         truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
     }
-    sys.note(|| forked(sys, (current, parent, p), clone_flags));
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::Locked, seen).await;
-    drop(held);
-    hook_at(Place::BeforeWake, seen).await;
-    Ok(())
-}
-
-#[cold]
-fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
-    let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
-    let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
-    Fact::Forked {
-        caller_pid,
-        caller_tgid,
-        real_parent_tgid: sys.task(parent, |t| t.tgid),
-        child_pid,
-        child_tgid,
-        is_thread: clone_flags & flags::THREAD != 0,
-        vfork: clone_flags & flags::VFORK != 0,
+    sys.note(|| Fact::forked(sys, (current, parent, p), clone_flags));
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::Locked {
+        hook::tell(seen()).await;
     }
+    drop(held);
+    if sys.place == Place::BeforeWake {
+        hook::tell(seen()).await;
+    }
+    Ok(())
 }
 
 fn set_sigpending(sys: &System, p: TaskRef) {
@@ -480,8 +470,10 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
     });
     set_free(sys, p, clone_flags, work).await;
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::AfterWake, seen).await;
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::AfterWake {
+        hook::tell(seen()).await;
+    }
     if trace != 0 {
         sys.task(current, |t| t.ptrace_message = pid.into());
         ptrace_notify(sys, current, trace);
@@ -493,7 +485,14 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
             ptrace_notify(sys, current, PTRACE_EVENT_VFORK_DONE);
         }
     }
-    hook_at_the_end(seen).await;
+    if sys.posted && !sys.facts.on() {
+        let child = hook::posted_child(sys, p, pid);
+        let parent = sys.task(current, |t| t.pid);
+        let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
+        kobject_fork(&sys.core, fork_kobj, parent, child).await;
+    } else if sys.place == Place::End {
+        hook::tell(seen()).await;
+    }
     Ok(pid)
 }
 

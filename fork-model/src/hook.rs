@@ -1,5 +1,7 @@
 //! The line that tells of a fork, as a value: where it stands in `do_fork()` or `copy_process()`, and what it reads there.
 
+use std::pin::Pin;
+
 use sim::mm::POISON;
 use uevent::wire::connector::ForkIds;
 
@@ -70,6 +72,8 @@ pub trait OwnHook: Sync {
     fn read(&self, fork: &Fork<'_>) -> ForkIds;
 }
 
+/// What the patch does when it reads a child that is gone.
+const READS_PID: &str = "do_fork() reads p->pid";
 /// What a freed integer reads.
 const GONE: i32 = i32::from_ne_bytes([POISON; 4]);
 
@@ -94,10 +98,8 @@ impl Hook {
     pub fn read(self, fork: &Fork<'_>) -> ForkIds {
         match self {
             Hook::End => {
-                let (child_pid, child_tgid) = fork
-                    .sys
-                    .task_or_gone(fork.p, "do_fork() reads p->pid", |t| (t.pid, t.tgid))
-                    .unwrap_or((GONE, GONE));
+                let read = fork.sys.task_or_gone(fork.p, READS_PID, |t| (t.pid, t.tgid));
+                let (child_pid, child_tgid) = read.unwrap_or((GONE, GONE));
                 fork.of_current(child_pid, child_tgid)
             }
             Hook::EndSavedPid => fork.of_current(fork.pid, fork.tgid()),
@@ -140,22 +142,20 @@ impl Fork<'_> {
     }
 }
 
-/// Tells of a fork, if the design's hook stands here: at one of the places where the patch has none.
-///
-/// Boxed, so that a fork of the patch carries nothing of it.
+/// The child that the patch or its repair reports, of which only the pid is needed.
 #[inline(always)]
-pub(crate) async fn hook_at(place: Place, fork: Fork<'_>) {
-    if fork.sys.place == place {
-        let ids = fork.sys.config.design.hook.read(&fork);
-        Box::pin(notify(fork.sys, fork.pid, ids)).await;
+pub(crate) fn posted_child(sys: &System, p: TaskRef, pid: i32) -> i32 {
+    match sys.config.design.hook {
+        Hook::End => sys.task_or_gone(p, READS_PID, |t| t.pid).unwrap_or(GONE),
+        _ => pid,
     }
 }
 
-/// Tells of a fork at the end of `do_fork()`, if the design's hook stands there.
-#[inline(always)]
-pub(crate) async fn hook_at_the_end(fork: Fork<'_>) {
-    if fork.sys.place == Place::End {
+/// Tells of a fork, where the design's hook stands. Boxed, so that a fork of the patch carries nothing of it.
+#[cold]
+pub(crate) fn tell(fork: Fork<'_>) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    Box::pin(async move {
         let ids = fork.sys.config.design.hook.read(&fork);
         notify(fork.sys, fork.pid, ids).await;
-    }
+    })
 }

@@ -293,10 +293,16 @@ pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, wo
 pub(crate) fn start(sys: &Rc<System>, p: TaskRef, work: Option<Work>) {
     let Some(Work { name, program }) = work else { return };
     let life = program(sys.clone(), p);
-    if !sys.facts.on() {
+    if sys.facts.on() {
+        start_noted(sys, p, name, life);
+    } else {
         sys.m.spawn(name, life);
-        return;
     }
+}
+
+/// The same, with a fact of the task's own first step.
+#[cold]
+fn start_noted(sys: &Rc<System>, p: TaskRef, name: LaneName, life: Pin<Box<dyn Future<Output = ()>>>) {
     let (s, pid) = (sys.clone(), sys.task(p, |t| t.pid));
     sys.m.spawn(name, async move {
         s.note(|| Fact::Acts { pid, what: Act::Runs });

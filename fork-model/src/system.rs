@@ -81,7 +81,7 @@ pub struct System {
     pub notify: Notify,
     /// Where the design's hook stands.
     pub(crate) place: Place,
-    /// Behind the hook all is as posted.
+    /// The patch as posted, or its repair.
     pub(crate) posted: bool,
     /// `nr_threads`.
     pub nr_threads: Cell<i64>,
@@ -104,7 +104,7 @@ impl System {
             m,
             pids: Pids::with_fixes(config.core.fixes),
             place: config.design.hook.place(),
-            posted: config.design.is_posted_behind_the_hook(),
+            posted: config.design.is_posted_or_repaired(),
             config,
             tasklist_lock: Lock::new("tasklist_lock"),
             siglock: Lock::new("siglock"),
@@ -211,7 +211,16 @@ impl System {
     /// Notes a fact of this step, if somebody wants to know.
     #[inline(always)]
     pub(crate) fn note(&self, fact: impl FnOnce() -> Fact) {
-        self.facts.note(|| self.m.step(), fact);
+        if self.facts.on() {
+            self.noted(fact);
+        }
+    }
+
+    /// Out of line, so that a fact that nobody wants is a flag and a jump.
+    #[cold]
+    #[inline(never)]
+    fn noted(&self, fact: impl FnOnce() -> Fact) {
+        self.facts.push(self.m.step(), fact());
     }
 
     /// From now on a helper of `copy_process()` fails whenever it is called.

@@ -394,6 +394,7 @@ enum Delivered {
 }
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
+#[inline(always)]
 fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
     core.sock(sk, |s| {
         // The latch is older than the room: experiment G27.

@@ -224,6 +224,7 @@ pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
 }
 
 /// Writes the path from its end to its start. Models `fill_kobj_path()`.
+#[inline(always)]
 fn fill_kobj_path(core: &Core, kobj: KobjId, path: Handle<Buf>, length: u32) {
     let mut bytes = core.scratch();
     bytes.resize(length as usize, 0);

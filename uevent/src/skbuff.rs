@@ -190,6 +190,7 @@ pub fn kfree_skb(core: &Core, skb: Skb) {
 }
 
 /// Takes a reference. Models `skb_get()`.
+#[inline(always)]
 pub fn skb_get(core: &Core, skb: Skb) -> Skb {
     core.skb(skb, |skb| skb.users += 1);
     skb

@@ -509,6 +509,7 @@ impl Machine {
     }
 
     /// What of a `kmalloc()` comes behind its point.
+    #[inline(always)]
     fn kmalloc_now(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
         let seq = self.kmalloc.try_alloc(self, site, size, gfp)?;
         // The bytes of the buffer that was there before are overwritten: a run does not allocate for each message.
@@ -553,6 +554,7 @@ impl Machine {
     ///
     /// # Violations
     /// [`Rule::OutOfBounds`] past the size asked for (the bytes are written all the same), [`Rule::UseAfterFree`].
+    #[inline(always)]
     pub fn write_at(&self, handle: Handle<Buf>, offset: usize, bytes: &[u8], who: &str) {
         self.write_with(handle, who, |buf| buf.put(offset, bytes));
     }
