@@ -87,16 +87,27 @@ impl Fact {
     /// The caller, the parent and the child, as they are linked. Needs `tasklist_lock`.
     #[cold]
     pub(crate) fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
-        let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
-        let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
+        let (caller_pid, caller_tgid) = sys.fixed(caller, |t| (t.pid, t.tgid));
+        let (child_pid, child_tgid) = sys.fixed(p, |t| (t.pid, t.tgid));
         Fact::Forked {
             caller_pid,
             caller_tgid,
-            real_parent_tgid: sys.task(parent, |t| t.tgid),
+            real_parent_tgid: sys.fixed(parent, |t| t.tgid),
             child_pid,
             child_tgid,
             is_thread: clone_flags & flags::THREAD != 0,
             vfork: clone_flags & flags::VFORK != 0,
+        }
+    }
+
+    /// The pid in whose story the order of this fact matters: a child is told of before or after it acts. Two facts about
+    /// different pids may be noted in any order; no law speaks of it.
+    pub(crate) fn about(&self) -> Option<i32> {
+        match self {
+            Fact::Acts { pid, .. } => Some(*pid),
+            Fact::Told { child_true, .. } => Some(*child_true),
+            Fact::Sent { child_said, .. } => Some(*child_said),
+            Fact::Forked { .. } | Fact::Yielded { .. } | Fact::Helper { .. } => None,
         }
     }
 }

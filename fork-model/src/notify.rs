@@ -14,6 +14,8 @@
 use std::rc::Rc;
 
 use sim::Errno;
+use sim::touch::Access;
+use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::connector::ForkIds;
 
 use crate::System;
@@ -48,6 +50,7 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
     let (before, step) = (sys.m.mem.counters(), sys.m.step());
     let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
     if outcome == Outcome::Kept {
+        sys.m.touch(FORK_OUTCOMES, Access::Add);
         sys.core.fork_outcomes.borrow_mut().kept += 1;
     }
     if !sys.facts.on() {
