@@ -56,16 +56,9 @@ struct Look {
     json: bool,
 }
 
-/// Arguments of `forklab run`.
+/// The design of the notification, axis by axis.
 #[derive(Args, Debug)]
-#[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
-pub(super) struct RunArgs {
-    /// A scenario file (.toml), or the name of a built-in scenario
-    #[arg(value_name = "SCENARIO")]
-    scenario: Option<String>,
-    /// A recorded workload, csv or csv.gz
-    #[arg(long, value_name = "FILE")]
-    workload: Option<PathBuf>,
+pub(super) struct DesignArgs {
     /// Where the notification stands: end (as posted), end-saved-pid, after-wake, locked or before-wake
     #[arg(long, value_parser = hook)]
     hook: Option<Hook>,
@@ -81,6 +74,28 @@ pub(super) struct RunArgs {
     /// How it is sent: broadcast (as posted), deferred, signal or hotplug
     #[arg(long, value_parser = delivery)]
     delivery: Option<Delivery>,
+}
+
+impl DesignArgs {
+    /// What was asked for.
+    pub(super) fn asked(&self) -> Asked {
+        let &DesignArgs { hook, gate, sequence, format, delivery } = self;
+        Asked { hook, gate, sequence, format, delivery }
+    }
+}
+
+/// Arguments of `forklab run`.
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
+pub(super) struct RunArgs {
+    /// A scenario file (.toml), or the name of a built-in scenario
+    #[arg(value_name = "SCENARIO")]
+    scenario: Option<String>,
+    /// A recorded workload, csv or csv.gz
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    #[command(flatten)]
+    design: DesignArgs,
     /// Draw who steps next from this seed; without it, whoever runs goes on
     #[arg(long, value_name = "N", conflicts_with = "sched", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -202,14 +217,8 @@ impl RunArgs {
             (None, Some(schedule)) => Order::Schedule(schedule.clone()),
             (None, None) => Order::Calm,
         };
-        let design = Asked {
-            hook: self.hook,
-            gate: self.gate,
-            sequence: self.sequence,
-            format: self.format,
-            delivery: self.delivery,
-        };
-        Ok(Spec { source, design, order, faults: self.fault.clone(), law: None, bench })
+        let design = self.design.asked();
+        Ok(Spec { source, design, order, faults: self.fault.clone(), cuts: Vec::new(), law: None, bench })
     }
 }
 

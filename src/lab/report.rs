@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::lab::run::{ListenerReport, Report};
 
 /// 11822 as `11,822`.
-fn n(number: u64) -> String {
+pub(crate) fn n(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (i, digit) in digits.chars().enumerate() {
