@@ -30,7 +30,7 @@ pub mod table;
 
 use cost::Cost;
 use front::{Front, Values};
-use judge::{Effort, Judged, Stage};
+use judge::{Effort, Judged, judge};
 
 /// The version of the JSON.
 pub const FORMAT: u32 = 1;
@@ -225,7 +225,7 @@ impl Plan {
             .par_iter()
             .map(|search| {
                 let properties: Vec<_> = search.columns.iter().map(|column| self.properties[*column]).collect();
-                let judged = Stage::new(search.case, mine[search.row]).judge(&properties, self.effort);
+                let judged = judge(search.case, mine[search.row], &properties, self.effort);
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, all);
                 judged
             })

@@ -12,7 +12,7 @@ use super::shard::{self, Environment};
 use super::{Failure, Found, run, write_json};
 use crate::input::InputError;
 use crate::matrix::judge::Effort;
-use crate::matrix::{Matrix, Plan, merge as shards};
+use crate::matrix::{Matrix, Plan, merge as merging};
 use crate::property::{self, Property};
 use crate::render::heat::heat_map;
 
@@ -176,23 +176,36 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
     Ok(false)
 }
 
-/// `forklab merge`.
+/// `forklab merge`: of a matrix, or of a check.
 pub(super) fn merge(args: &MergeArgs, out: &mut impl Write) -> Result<Found, Failure> {
     let read = |path: &PathBuf| {
         let file = path.display().to_string();
         let expected = "the JSON of a shard";
         let bytes = std::fs::read(path).map_err(|error| InputError::io(&file, &error, expected))?;
         let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
-        let matrix = shards::read(&file, text)?;
-        Ok((file, matrix))
+        Ok((file, text.to_owned()))
     };
     let files = args.files.iter().map(read).collect::<Result<Vec<_>, InputError>>()?;
-    let whole = shards::merge(files)?;
+    if files.first().is_some_and(|(_, text)| is_a_check(text)) {
+        if args.svg.is_some() {
+            return Err(InputError::new("<command line>", "--svg with a check", "shards of a matrix").into());
+        }
+        return super::check::merge(&files, out);
+    }
+    let shards = files.into_iter().map(|(file, text)| Ok((merging::read(&file, &text)?, file)));
+    let shards = shards.map(|shard| shard.map(|(matrix, file)| (file, matrix)));
+    let whole = merging::merge(shards.collect::<Result<Vec<_>, InputError>>()?)?;
     if let Some(file) = &args.svg {
         draw(&whole, file)?;
     }
     write_json(&whole, out)?;
     Ok(false)
+}
+
+/// Whether this is the state of a check.
+fn is_a_check(text: &str) -> bool {
+    let any = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    any.get("forklab").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.starts_with("forklab check"))
 }
 
 /// Says before a long survey that its picture could not be written.

@@ -16,11 +16,8 @@ use sim::explore::{Counted, Finding, Ran, Strategy, run_once};
 use sim::touch::{Access, Object};
 use sim::{Chooser, Ended, LaneName, Question};
 
-use crate::lab::observe::{Observed, observe_with};
-use crate::lab::spec::{Asked, Source, Spec, scenario};
-use crate::lab::world::Setup;
+use crate::lab::observe::Observed;
 use crate::property::{Case, CaseTrial, Found, Property, Run};
-use crate::scenario_file::ScenarioFile;
 
 /// How long a design is searched in one scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,45 +53,25 @@ pub struct Judged {
     pub violated: Option<(String, Vec<u32>)>,
 }
 
-/// A scenario under a design.
-pub struct Stage {
+/// A scenario under a design. Every property that looks there has the same runs, so that any trial of one will do.
+struct Stage {
     design: Design,
-    setup: Setup,
-    scenario: ScenarioFile,
-    faults: u32,
+    trial: CaseTrial,
 }
 
-impl Stage {
-    /// Sets a built-in scenario up.
-    ///
-    /// # Panics
-    /// If it cannot be read: a test reads them all.
-    #[must_use]
-    pub fn new(case: Case, design: Design) -> Stage {
-        let source = Source::BuiltIn(case.scenario.to_owned());
-        let scenario = scenario(&source).expect("built in, and tested").expect("no recording");
-        let setup = Spec { design: Asked::from(design), ..Spec::new(source) }.setup(Some(&scenario));
-        Stage { design, setup, scenario, faults: case.faults }
+/// Looks for violations of these properties in one case; the answers are in their order.
+#[must_use]
+pub fn judge(case: Case, design: Design, properties: &[&'static Property], effort: Effort) -> Vec<Judged> {
+    let Some(first) = properties.first() else { return Vec::new() };
+    let stage = Stage { design, trial: CaseTrial::new(first, case, design) };
+    let open = Judged { found: Found::NotFound, runs: 0, violated: None };
+    let mut judging = Judging { stage: &stage, properties, judged: vec![open; properties.len()] };
+    let longest = judging.search(Exhaustive::default(), effort.runs, effort.steps);
+    if judging.any_open() {
+        let random = Pct::new(effort.seed, 0..effort.random, DEPTH, longest);
+        judging.search(random, effort.random, effort.steps);
     }
-
-    fn run(&self, chooser: Box<dyn Chooser>) -> Observed {
-        let explore = self.faults;
-        let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
-        observed.expect("a scenario that is explored is small")
-    }
-
-    /// Looks for violations of these properties; the answers are in their order.
-    #[must_use]
-    pub fn judge(&self, properties: &[&'static Property], effort: Effort) -> Vec<Judged> {
-        let open = Judged { found: Found::NotFound, runs: 0, violated: None };
-        let mut judged = Judging { stage: self, properties, judged: vec![open; properties.len()] };
-        let longest = judged.search(Exhaustive::default(), effort.runs, effort.steps);
-        if judged.any_open() {
-            let random = Pct::new(effort.seed, 0..effort.random, DEPTH, longest);
-            judged.search(random, effort.random, effort.steps);
-        }
-        judged.judged
-    }
+    judging.judged
 }
 
 /// A judgement on its way.
@@ -124,7 +101,7 @@ impl Judging<'_> {
             }
             let answers = Rc::new(RefCell::new(Vec::new()));
             let chooser = Answers { strategy: strategy.clone(), answers: answers.clone() };
-            let observed = self.stage.run(Box::new(chooser));
+            let observed = self.stage.trial.observe(Box::new(chooser));
             tries += 1;
             spent += observed.steps;
             first = if first == 0 { observed.steps } else { first };

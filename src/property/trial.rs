@@ -11,7 +11,7 @@ use sim::explore::{Finding, Ran, Trial, Verdict, search};
 use sim::mm::{FaultRule, Times};
 
 use crate::input::InputError;
-use crate::lab::observe::observe_with;
+use crate::lab::observe::{Observed, observe_with};
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
@@ -137,11 +137,22 @@ fn last_decision(finding: &Finding) -> u64 {
     last.map_or(0, |last| choices.at[last])
 }
 
-impl Trial for CaseTrial {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+impl CaseTrial {
+    /// One run, whatever it finds.
+    ///
+    /// # Panics
+    /// If the scenario's tasks have no room on its machine.
+    #[must_use]
+    pub fn observe(&self, chooser: Box<dyn Chooser>) -> Observed {
         let explore = self.faults;
         let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
-        let observed = observed.expect("a scenario that is explored is small");
+        observed.expect("a scenario that is explored is small")
+    }
+}
+
+impl Trial for CaseTrial {
+    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+        let observed = self.observe(chooser);
         let m = &observed.world.sys.m;
         let found = if observed.ended == sim::Ended::Stopped {
             Vec::new()
