@@ -1,7 +1,7 @@
 //! Designs that behave alike, in few words.
 //!
 //! A group is a *box*: a set of values for each axis, whose possible combinations are all alike. So it has a short name that
-//! says exactly which designs are meant: `gate any but counter, format bare`.
+//! says exactly which designs are meant: `gate not counter, format bare`.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,22 @@ use fork_model::Design;
 pub struct Group {
     /// Their numbers, in order.
     pub members: Vec<usize>,
+    /// For each of [`AXES`] what has to be said of it, such as `keys|bare` or `not none`; `None`: any value.
+    pub said: [Option<String>; 4],
+}
+
+impl Group {
     /// Its name; the hook does not belong to it.
-    pub label: String,
+    #[must_use]
+    pub fn label(&self) -> String {
+        let said = AXES.iter().zip(&self.said).filter_map(|(axis, said)| Some(format!("{axis} {}", said.as_ref()?)));
+        let said: Vec<_> = said.collect();
+        if said.is_empty() { "any".to_owned() } else { said.join(", ") }
+    }
 }
 
 /// The axes of a label. The hook stands above the groups.
-const AXES: [&str; 4] = ["gate", "sequence", "format", "delivery"];
+pub const AXES: [&str; 4] = ["gate", "sequence", "format", "delivery"];
 
 /// For each axis of [`AXES`] the values of a box.
 type Sets = [BTreeSet<&'static str>; 4];
@@ -45,8 +55,8 @@ pub fn groups<K: PartialEq>(designs: &[(usize, Design, K)]) -> Vec<Group> {
         let sets = grow(designs, values(&designs[first].1), fits);
         let inside: Vec<_> = (0..designs.len()).filter(|i| is_in(&sets, &designs[*i].1)).collect();
         inside.iter().for_each(|i| left[*i] = false);
-        let label = label(designs, &sets, &inside);
-        groups.push(Group { members: inside.into_iter().map(|i| designs[i].0).collect(), label });
+        let said = said(designs, &sets, &inside);
+        groups.push(Group { members: inside.into_iter().map(|i| designs[i].0).collect(), said });
     }
     groups
 }
@@ -76,7 +86,7 @@ fn grow<K>(designs: &[(usize, Design, K)], seed: [&'static str; 4], fits: impl F
 }
 
 /// What is said of a box: every axis that has to be named, so that exactly these designs are meant.
-fn label<K>(designs: &[(usize, Design, K)], sets: &Sets, inside: &[usize]) -> String {
+fn said<K>(designs: &[(usize, Design, K)], sets: &Sets, inside: &[usize]) -> [Option<String>; 4] {
     let size = |sets: &Sets| designs.iter().filter(|(_, design, _)| is_in(sets, design)).count();
     let all = |axis: usize| Design::choices(AXES[axis]).unwrap_or_default();
     // A box may have grown by values that no design in it has.
@@ -92,22 +102,20 @@ fn label<K>(designs: &[(usize, Design, K)], sets: &Sets, inside: &[usize]) -> St
             said = open;
         }
     }
-    let mut words = Vec::new();
-    for axis in 0..AXES.len() {
+    std::array::from_fn(|axis| {
         let mut open = said.clone();
         open[axis] = all(axis).into_iter().collect();
         if open == said {
-            continue;
+            return None;
         }
         let has = |value: &&str| inside.iter().any(|i| values(&designs[*i].1)[axis] == *value);
         let could = |value: &&str| {
             designs.iter().any(|(_, design, _)| is_in(&open, design) && values(design)[axis] == *value)
         };
         let (has, not): (Vec<_>, Vec<_>) = all(axis).into_iter().filter(could).partition(has);
-        words.push(match not[..] {
-            [not] if has.len() > 2 => format!("{} any but {not}", AXES[axis]),
-            _ => format!("{} {}", AXES[axis], has.join("|")),
-        });
-    }
-    if words.is_empty() { "any".to_owned() } else { words.join(", ") }
+        Some(match not[..] {
+            [not] if has.len() > 1 => format!("not {not}"),
+            _ => has.join("|"),
+        })
+    })
 }

@@ -57,7 +57,15 @@ impl Matrix {
             let mine = designs.iter().enumerate().filter(|(_, design)| design.hook == *hook);
             let mine: Vec<_> =
                 mine.map(|(i, design)| (i, *design, self.rows[i].found().collect::<Vec<_>>())).collect();
-            OfHook { hook: hook.name(), designs: mine.len(), groups: groups(&mine) }
+            let mut groups = groups(&mine);
+            let cells = |group: &Group| self.rows[group.members[0]].found().collect::<Vec<_>>();
+            let violated = |cells: &[Found]| cells.iter().filter(|found| **found == Found::Violated).count();
+            // The best first, and what behaves alike side by side.
+            groups.sort_by_cached_key(|group| {
+                let cells = cells(group);
+                (violated(&cells), cells)
+            });
+            OfHook { hook: hook.name(), designs: mine.len(), groups }
         };
         Hook::ALL.iter().map(of).filter(|of| of.designs > 0).collect()
     }
@@ -110,7 +118,7 @@ impl Matrix {
                     .filter(|(_, row)| group.members.contains(row))
                     .map(|(name, _)| format!(" ({name})"))
                     .collect();
-                let label = wrapped(&format!("{}{names}", group.label), 79usize.saturating_sub(indent).max(30));
+                let label = wrapped(&format!("{}{names}", group.label()), 79usize.saturating_sub(indent).max(30));
                 let label = label.join(&format!("\n{}", " ".repeat(indent)));
                 writeln!(out, " {mark}{:>4}  {cells} {label}", group.members.len())?;
             }
