@@ -103,26 +103,50 @@ impl Lock {
     #[inline]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.touch(Object::named(self.name), mode.access());
-        let outer = m.here(|lane| {
-            lane.preempt_count += u32::from(!mode.sleeps);
-            lane.irqs_off += u32::from(mode.irq);
-            lane.held.push((self.name, m.step()));
-            lane.held.len() > 1
-        });
-        if outer == Some(true) {
-            self.note_order(m);
+        if m.current().is_some() {
+            let locks = &mut *m.locks.borrow_mut();
+            locks.preempt_count += u32::from(!mode.sleeps);
+            locks.irqs_off += u32::from(mode.irq);
+            m.atomic.set(locks.is_atomic());
+            if !locks.held.is_empty() {
+                m.note_lock_order(self.name, &locks.held);
+            }
+            locks.held.push((self.name, m.step()));
         }
-        m.call(mode.lock, || vec![("lock", self.name.into())], None);
+        if m.trace.is_seen() {
+            m.touch(Object::named(self.name), mode.access());
+            m.call(mode.lock, || vec![("lock", self.name.into())], None);
+        }
         if !self.waiters.borrow().is_empty() {
             self.tell_waiters(m);
         }
         Held { lock: self, m, mode }
     }
 
-    fn note_order(&self, m: &Machine) {
-        let held = m.here(|lane| lane.held.clone()).unwrap_or_default();
-        m.note_lock_order(self.name, &held[..held.len() - 1]);
+    #[inline]
+    fn release(&self, m: &Machine, mode: &'static Mode) {
+        self.state.set(if mode.exclusive { 0 } else { self.state.get() - 1 });
+        if m.trace.is_seen() {
+            m.touch(Object::named(self.name), Access::Release);
+            m.call(mode.unlock, || vec![("lock", self.name.into())], None);
+        }
+        if m.current().is_some() {
+            let locks = &mut *m.locks.borrow_mut();
+            locks.preempt_count -= u32::from(!mode.sleeps);
+            locks.irqs_off -= u32::from(mode.irq);
+            m.atomic.set(locks.is_atomic());
+            // Nearly always the innermost: locks are released in the order of a stack.
+            if locks.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, self.name)) {
+                locks.held.pop();
+            } else {
+                let at = locks.held.iter().rposition(|(name, _)| *name == self.name);
+                locks.held.remove(at.expect("the lane holds what it releases"));
+            }
+        }
+        // All of them: who gets the lock now is decided when they step.
+        if !self.waiters.borrow().is_empty() {
+            self.tell_waiters(m);
+        }
     }
 }
 
@@ -166,7 +190,10 @@ impl<'a> Take<'a> {
         if lock.is_taken(mode) {
             return Poll::Pending; // Only a run that is over looks in here without being chosen.
         }
-        lock.waiters.borrow_mut().retain(|(lane, _)| *lane != me);
+        let mut waiters = lock.waiters.borrow_mut();
+        let at = waiters.iter().position(|(lane, _)| *lane == me).expect("it stands there");
+        waiters.remove(at);
+        drop(waiters);
         Poll::Ready(lock.hold(m, mode))
     }
 }
@@ -189,25 +216,7 @@ impl std::fmt::Debug for Machine {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Held { lock, m, mode } = *self;
-        lock.state.set(if mode.exclusive { 0 } else { lock.state.get() - 1 });
-        m.touch(Object::named(lock.name), Access::Release);
-        m.call(mode.unlock, || vec![("lock", lock.name.into())], None);
-        m.here(|lane| {
-            lane.preempt_count -= u32::from(!mode.sleeps);
-            lane.irqs_off -= u32::from(mode.irq);
-            // Nearly always the innermost: locks are released in the order of a stack.
-            if lane.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, lock.name)) {
-                lane.held.pop();
-            } else {
-                let at = lane.held.iter().rposition(|(name, _)| *name == lock.name);
-                lane.held.remove(at.expect("the lane holds what it releases"));
-            }
-        });
-        // All of them: who gets the lock now is decided when they step.
-        if !lock.waiters.borrow().is_empty() {
-            lock.tell_waiters(m);
-        }
+        self.lock.release(self.m, self.mode);
     }
 }
 
@@ -231,7 +240,7 @@ impl WaitQueue {
             if m.closing.get() {
                 // The run is over, and this lane was never woken: it says whether it should have been.
                 let overslept = condition();
-                m.here(|lane| lane.overslept = overslept);
+                m.overslept(overslept);
                 std::future::pending::<()>().await;
             }
         }

@@ -4,7 +4,7 @@ use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
 use crate::choice::{Chooser, Needs, Question};
-use crate::lane::{Lane, LaneName, Lanes};
+use crate::lane::{Lane, LaneName, Lanes, Locks};
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -41,10 +41,10 @@ pub struct Machine {
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
     pub(crate) runnable: Cell<u32>,
+    /// The chooser wants to hear who steps after a switch, and to be asked about lanes by name.
+    pub(crate) told: Cell<bool>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
-    /// The chooser wants to be asked at every point, also when there is one answer, and to hear what each step touches.
-    pub(crate) explored: Cell<bool>,
     /// The chooser has seen enough.
     pub(crate) stopped: Cell<bool>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
@@ -52,6 +52,8 @@ pub struct Machine {
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
+    /// What the lane that runs has locked.
+    pub(crate) locks: RefCell<Locks>,
     pub(crate) chooser: RefCell<Box<dyn Chooser>>,
     /// Counters, the fault injector, and what all caches share.
     pub mem: Memory,
@@ -75,6 +77,7 @@ impl Machine {
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
         let machine = Rc::new(Machine {
             lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
+            locks: RefCell::default(),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
@@ -83,12 +86,12 @@ impl Machine {
             atomic: Cell::new(false),
             next: Cell::new(None),
             runnable: Cell::new(0),
+            told: Cell::new(true),
             watched: Cell::new(false),
-            explored: Cell::new(false),
             stopped: Cell::new(false),
             placement: Cell::new(false),
             closing: Cell::new(false),
-            chooser: RefCell::new(Box::new(chooser)),
+            chooser: RefCell::new(chooser.boxed()),
             mem: Memory::default(),
             kmalloc: Cache::default(),
             trace: Trace::default(),
@@ -102,8 +105,9 @@ impl Machine {
     /// Does what the chooser needs to be done.
     fn serve(&self) {
         let needs = self.chooser.borrow().needs();
-        self.watched.set(needs != Needs::Choices);
-        self.explored.set(needs == Needs::Touches);
+        self.told.set(needs >= Needs::Choices);
+        self.watched.set(needs >= Needs::Steps);
+        self.trace.explore(needs >= Needs::Touches);
     }
 
     /// What kind of machine this is.
@@ -122,19 +126,20 @@ impl Machine {
     ///
     /// Needed to replay a schedule and to record one; costs a call a step.
     pub fn watch_steps(&self) {
+        self.told.set(true);
         self.watched.set(true);
     }
 
     /// The run proper begins: steps count from 1 again, and `chooser` answers from here on. For use between two runs.
     pub fn begin(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = Box::new(chooser);
+        *self.chooser.borrow_mut() = chooser.boxed();
         self.step.set(0);
         self.serve();
     }
 
     /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
     pub fn hand_over(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = Box::new(chooser);
+        *self.chooser.borrow_mut() = chooser.boxed();
         self.stopped.set(false);
         self.serve();
     }
@@ -189,12 +194,11 @@ impl Machine {
 
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
-        let state = self.here(|lane| {
-            let held: Vec<_> =
-                lane.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}")).collect();
-            (u32::from(lane.preempt_count > 0), u32::from(lane.irqs_off > 0), held.join(", "))
-        });
-        let (atomic, irqs, held) = state.expect("only a lane is atomic");
+        let (atomic, irqs, held) = {
+            let locks = self.locks.borrow();
+            let held = locks.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}"));
+            (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
+        };
         let text = format!(
             "Debug: sleeping function called from invalid context at {place}\nin_atomic():{atomic}, irqs_disabled():{irqs}"
         );
@@ -234,5 +238,11 @@ impl Machine {
             let cause = format!("allocated by lane {} in step {}", entry.lane, entry.step);
             self.report(Rule::Leak, text, Some(cause));
         }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.lanes.take().spare();
     }
 }

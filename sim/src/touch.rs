@@ -64,7 +64,7 @@ impl Machine {
     /// The step that runs touches this object. Nobody looks: a test of a flag.
     #[inline]
     pub fn touch(&self, object: Object, access: Access) {
-        if self.explored.get() {
+        if self.trace.is_explored() {
             self.tell_touched(object, access);
         }
     }
@@ -78,7 +78,7 @@ impl Machine {
 
     /// The step that runs began by taking a CPU.
     pub(crate) fn tell_placed(&self) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             let chooser = &mut *self.chooser.borrow_mut();
             chooser.touched(RUNQUEUE, Access::Write);
             chooser.touched(CPUS, Access::Write);
@@ -87,14 +87,14 @@ impl Machine {
 
     /// The step that runs gives its lane's CPU up.
     pub(crate) fn tell_left(&self) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             self.chooser.borrow_mut().touched(CPUS, Access::Write);
         }
     }
 
     /// This lane cannot go on as long as the object is as it is; what it would do next with it.
     pub(crate) fn tell_blocked(&self, lane: LaneName, object: Object, access: Access) {
-        if self.explored.get() {
+        if self.trace.is_explored() {
             self.chooser.borrow_mut().blocked(lane, object, access);
         }
     }
@@ -102,7 +102,7 @@ impl Machine {
     /// The step that runs has started or woken this lane.
     #[inline]
     pub(crate) fn tell_woken(&self, lane: LaneName) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             self.chooser.borrow_mut().woke(lane);
         }
     }
@@ -199,17 +199,17 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some((lane, held)) =
-            m.here(|lane| (lane.name, lane.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()))
-        else {
+        if m.current().is_none() {
             return;
-        };
+        }
+        let (lane, locks) = (m.lane_name(), m.locks.borrow());
+        let held = || locks.held.iter().map(|(lock, _)| *lock);
         let met = &mut *self.met.borrow_mut();
         met.several |= *met.first.get_or_insert(lane) != lane;
         met.written |= writes;
         match &mut met.locks {
-            None => met.locks = Some(held.clone()),
-            Some(locks) => locks.retain(|lock| held.contains(lock)),
+            None => met.locks = Some(held().collect()),
+            Some(locks) => locks.retain(|lock| held().any(|held| held == *lock)),
         }
         if met.several && met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {
             met.told = true;
