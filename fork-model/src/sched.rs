@@ -82,7 +82,7 @@ pub enum ExitState {
 }
 
 /// Models `struct task_struct`: the fields that this path reads or writes, grouped by who may touch them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     // Set by copy_process() before anybody else can see the task.
     /// Its thread id. The hook reads this one.
@@ -175,7 +175,7 @@ pub(crate) struct Children {
 pub struct ThreadInfo;
 
 /// Models `struct signal_struct`: what the threads of a group share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Signal {
     /// Threads that have not been released.
     pub count: u32,
@@ -232,7 +232,7 @@ impl Rlimit {
 }
 
 /// Models `struct sighand_struct`: what becomes of a `SIGCHLD`.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sighand {
     /// Tasks that share it.
     pub count: u32,

@@ -61,8 +61,6 @@ pub(crate) struct LaneState {
     state: State,
     cpu: Option<u32>,
     work: Option<Work>,
-    /// While another lane runs. Those of the lane that runs are with the machine, where locks find them at once.
-    pub(crate) locks: Locks,
     /// Looked at its condition after the run was over, and found that it holds: nobody had woken it.
     pub(crate) overslept: bool,
 }
@@ -83,6 +81,12 @@ impl Locks {
     pub(crate) fn is_atomic(&self) -> bool {
         self.preempt_count > 0 || self.irqs_off > 0
     }
+
+    /// Nothing is locked.
+    fn clear(&mut self) {
+        (self.preempt_count, self.irqs_off) = (0, 0);
+        self.held.clear();
+    }
 }
 
 impl Machine {
@@ -90,17 +94,16 @@ impl Machine {
     pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
         let name = name.into();
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = LaneState {
-            name,
-            state: State::Runnable,
-            cpu: None,
-            work: Some(Box::pin(work)),
-            locks: Locks::default(),
-            overslept: false,
-        };
+        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(Box::pin(work)), overslept: false };
         self.saw_lanes(lanes.all.len() + 1);
-        let lane = Lane(u32::try_from(lanes.all.insert(state)).expect("fewer lanes than 2^32"));
-        lanes.queue.push_back(lane);
+        let lane = lanes.all.insert(state);
+        let locks = &mut *self.locks.borrow_mut();
+        match locks.get_mut(lane) {
+            Some(locks) => locks.clear(),
+            None => locks.push(Locks::default()),
+        }
+        let lane = Lane(u32::try_from(lane).expect("fewer lanes than 2^32"));
+        lanes.queue.push(lane);
         self.runnable.set(self.runnable.get() + 1);
         self.tell_woken(name);
         lane
@@ -163,17 +166,20 @@ impl Machine {
         Some((lane, state.work.take().expect("one poll at a time")))
     }
 
-    /// Another lane runs, or none: its locks come to the machine, those of the one before go back to it.
+    /// Another lane runs, or none.
     fn switch_to(&self, lane: Option<Lane>) {
-        let before = self.current.replace(lane);
-        if before == lane {
-            return;
-        }
-        let (lanes, locks) = (&mut self.lanes.borrow_mut().all, &mut *self.locks.borrow_mut());
-        for lane in [before, lane].into_iter().flatten() {
-            std::mem::swap(&mut lanes[lane.0 as usize].locks, locks);
-        }
+        self.current.set(lane);
+        self.atomic.set(lane.is_some_and(|lane| self.locks.borrow()[lane.0 as usize].is_atomic()));
+    }
+
+    /// Reads or changes what the lane that runs now has locked; `None` outside of every lane.
+    #[inline]
+    pub(crate) fn locks<R>(&self, f: impl FnOnce(&mut Locks) -> R) -> Option<R> {
+        let lane = self.current.get()?;
+        let locks = &mut self.locks.borrow_mut()[lane.0 as usize];
+        let result = f(locks);
         self.atomic.set(locks.is_atomic());
+        Some(result)
     }
 
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
@@ -236,7 +242,9 @@ impl Machine {
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient, silent: false };
             self.runnable.set(self.runnable.get() - 1);
-            if !spins {
+            if spins {
+                lanes.spin(lane, true);
+            } else {
                 lanes.leave_cpu(lane);
                 self.tell_left();
             }
@@ -262,11 +270,13 @@ impl Machine {
         state.state = State::Waits { on, spins, patient: false, silent };
         self.tell_blocked(state.name, Object::named(on), access);
         self.runnable.set(self.runnable.get() - 1);
-        if !spins {
-            self.tell_left();
-            if lanes.leave_cpu(lane).is_none() {
-                lanes.unqueue(lane);
-            }
+        if spins {
+            lanes.spin(lane, true);
+            return;
+        }
+        self.tell_left();
+        if lanes.leave_cpu(lane).is_none() {
+            lanes.unqueue(lane);
         }
     }
 
@@ -286,8 +296,10 @@ impl Machine {
         state.state = State::Runnable;
         let name = state.name;
         self.runnable.set(self.runnable.get() + 1);
-        if !spins {
-            lanes.queue.push_back(lane);
+        if spins {
+            lanes.spin(lane, false);
+        } else {
+            lanes.queue.push(lane);
         }
         if !silent {
             self.trace.emit(self, || What::Wake { lane: name });

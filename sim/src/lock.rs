@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
+
 use crate::lane::{Lane, Point};
 use crate::machine::Machine;
 use crate::touch::{Access, Object};
@@ -52,20 +54,20 @@ modes! {
 ///
 /// Models `spinlock_t`, `rwlock_t` and `struct rw_semaphore`.
 /// DIFFERENCE: a waiting writer does not keep later readers out; who gets in first is the chooser's decision.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     name: &'static str,
     /// -1: one writer; above 0: that many readers.
     state: Cell<i32>,
     /// Lanes that stand before it, and how each wants it. They can run as long as they could have it.
-    waiters: RefCell<Vec<(Lane, &'static Mode)>>,
+    waiters: RefCell<SmallVec<[(Lane, &'static Mode); 2]>>,
 }
 
 impl Lock {
     /// A free lock with the name that the kernel's sources give it.
     #[must_use]
     pub const fn new(name: &'static str) -> Lock {
-        Lock { name, state: Cell::new(0), waiters: RefCell::new(Vec::new()) }
+        Lock { name, state: Cell::new(0), waiters: RefCell::new(SmallVec::new_const()) }
     }
 
     /// Takes the lock; it is released when the guard is dropped.
@@ -103,16 +105,14 @@ impl Lock {
     #[inline]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        if m.current().is_some() {
-            let locks = &mut *m.locks.borrow_mut();
+        m.locks(|locks| {
             locks.preempt_count += u32::from(!mode.sleeps);
             locks.irqs_off += u32::from(mode.irq);
-            m.atomic.set(locks.is_atomic());
             if !locks.held.is_empty() {
                 m.note_lock_order(self.name, &locks.held);
             }
             locks.held.push((self.name, m.step()));
-        }
+        });
         if m.trace.is_seen() {
             m.touch(Object::named(self.name), mode.access());
             m.call(mode.lock, || vec![("lock", self.name.into())], None);
@@ -130,11 +130,9 @@ impl Lock {
             m.touch(Object::named(self.name), Access::Release);
             m.call(mode.unlock, || vec![("lock", self.name.into())], None);
         }
-        if m.current().is_some() {
-            let locks = &mut *m.locks.borrow_mut();
+        m.locks(|locks| {
             locks.preempt_count -= u32::from(!mode.sleeps);
             locks.irqs_off -= u32::from(mode.irq);
-            m.atomic.set(locks.is_atomic());
             // Nearly always the innermost: locks are released in the order of a stack.
             if locks.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, self.name)) {
                 locks.held.pop();
@@ -142,7 +140,7 @@ impl Lock {
                 let at = locks.held.iter().rposition(|(name, _)| *name == self.name);
                 locks.held.remove(at.expect("the lane holds what it releases"));
             }
-        }
+        });
         // All of them: who gets the lock now is decided when they step.
         if !self.waiters.borrow().is_empty() {
             self.tell_waiters(m);
@@ -221,8 +219,8 @@ impl Drop for Held<'_> {
 }
 
 /// Lanes that sleep until somebody wakes them. Models `wait_queue_head_t`.
-#[derive(Debug, Default)]
-pub struct WaitQueue(RefCell<Vec<Lane>>);
+#[derive(Clone, Debug, Default)]
+pub struct WaitQueue(RefCell<SmallVec<[Lane; 4]>>);
 
 impl WaitQueue {
     /// Models `wait_event()`: sleeps until `condition` holds. `on` names it for people.
@@ -273,7 +271,11 @@ impl Completion {
     /// One that an explorer tells from others by its name; the nameless count as one.
     #[must_use]
     pub const fn named(name: &str) -> Completion {
-        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(Vec::new())), object: Object::named(name) }
+        Completion {
+            done: Cell::new(0),
+            wait: WaitQueue(RefCell::new(SmallVec::new_const())),
+            object: Object::named(name),
+        }
     }
 
     /// Models `kernel/sched.c:complete()`: one waiter may go on.

@@ -8,7 +8,7 @@ use crate::machine::Machine;
 use crate::violation::Rule;
 
 /// Pairs of locks: the second was taken while the first was held.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct LockOrder(RefCell<Vec<Pair>>);
 
 type Pair = (&'static str, &'static str);

@@ -3,7 +3,7 @@
 use std::cell::{Cell, Ref, RefCell};
 use std::rc::Rc;
 
-use crate::choice::{Chooser, Needs, Question};
+use crate::choice::{Calm, Chooser, Needs, Question};
 use crate::lane::{Lane, LaneName, Lanes, Locks};
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
@@ -52,8 +52,8 @@ pub struct Machine {
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
-    /// What the lane that runs has locked.
-    pub(crate) locks: RefCell<Locks>,
+    /// What each lane has locked, beside the lanes, so that a lock changes it while a lane is being looked at.
+    pub(crate) locks: RefCell<Vec<Locks>>,
     pub(crate) chooser: RefCell<Box<dyn Chooser>>,
     /// Counters, the fault injector, and what all caches share.
     pub mem: Memory,
@@ -75,9 +75,10 @@ impl Machine {
     pub fn new(config: Config, chooser: impl Chooser + 'static) -> Rc<Machine> {
         assert!(config.cpus > 0, "a machine has a CPU");
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
+        let (lanes, locks) = Lanes::with_cpus(config.cpus);
         let machine = Rc::new(Machine {
-            lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
-            locks: RefCell::default(),
+            lanes: RefCell::new(lanes),
+            locks: RefCell::new(locks),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
@@ -100,6 +101,23 @@ impl Machine {
         });
         machine.serve();
         machine
+    }
+
+    /// The same machine once more, between two runs: its memory, its step, what was found and learnt. Nobody looks at the copy,
+    /// and nothing fails in it.
+    ///
+    /// # Panics
+    /// If there are lanes: a future cannot be copied.
+    #[must_use]
+    pub fn copy(&self) -> Rc<Machine> {
+        assert!(self.lanes.borrow().all.is_empty(), "only a machine without lanes can be copied");
+        let mut copy = Machine::new(self.config.clone(), Calm);
+        let m = Rc::get_mut(&mut copy).expect("nobody else has it yet");
+        (m.step, m.name, m.cpu) = (self.step.clone(), self.name.clone(), self.cpu.clone());
+        (m.mem, m.kmalloc) = (self.mem.copy(), self.kmalloc.clone());
+        (m.violations, m.lock_order) = (self.violations.clone(), self.lock_order.clone());
+        m.placement = self.placement.clone();
+        copy
     }
 
     /// Does what the chooser needs to be done.
@@ -194,11 +212,11 @@ impl Machine {
 
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
-        let (atomic, irqs, held) = {
-            let locks = self.locks.borrow();
+        let locks = self.locks(|locks| {
             let held = locks.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}"));
             (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
-        };
+        });
+        let (atomic, irqs, held) = locks.expect("only a lane is atomic");
         let text = format!(
             "Debug: sleeping function called from invalid context at {place}\nin_atomic():{atomic}, irqs_disabled():{irqs}"
         );
@@ -243,6 +261,6 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        self.lanes.take().spare();
+        self.lanes.take().spare(self.locks.take());
     }
 }

@@ -199,17 +199,16 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        if m.current().is_none() {
+        let Some(held) = m.locks(|locks| locks.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()) else {
             return;
-        }
-        let (lane, locks) = (m.lane_name(), m.locks.borrow());
-        let held = || locks.held.iter().map(|(lock, _)| *lock);
+        };
+        let lane = m.lane_name();
         let met = &mut *self.met.borrow_mut();
         met.several |= *met.first.get_or_insert(lane) != lane;
         met.written |= writes;
         match &mut met.locks {
-            None => met.locks = Some(held().collect()),
-            Some(locks) => locks.retain(|lock| held().any(|held| held == *lock)),
+            None => met.locks = Some(held),
+            Some(locks) => locks.retain(|lock| held.contains(lock)),
         }
         if met.several && met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {
             met.told = true;

@@ -12,7 +12,7 @@ use crate::connector::cn_netlink_send;
 use crate::wire::connector::{CN_FORK, CN_PROC, ForkIds, ascii_payload, struct_payload};
 
 /// The switches that listeners turn, static variables of the two files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Listening {
     /// `cn_fork_enable`: one flag for all. Whoever comes last decides; who dies leaves it as it is.
     pub cn_fork_enable: Cell<bool>,

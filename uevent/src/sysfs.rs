@@ -13,7 +13,7 @@ use crate::kobject::{KobjId, kobject_set_name};
 use crate::vsprintf::Arg;
 
 /// What exists under `/sys`, and what fails next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sysfs {
     dirs: RefCell<BTreeSet<Vec<u8>>>,
     /// What `sysfs_create_dir()` answers from now on; `None`: whether the path was free.

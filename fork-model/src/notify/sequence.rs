@@ -8,7 +8,7 @@ use crate::System;
 use crate::design::{Seq, Sequence};
 
 /// The counters: `cn_fork_seq` and its lock, `proc_event_counts` of each CPU.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Counters {
     next: Cell<u32>,
     lock: Lock,

@@ -50,7 +50,7 @@ impl Machine {
     fn finish(&self) -> Ended {
         let mut lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
-        for (_, lane) in &lanes.all {
+        for (i, lane) in &lanes.all {
             if lane.state == State::Runnable && ended != Ended::Stopped {
                 self.tell_blocked(lane.name, RUNQUEUE, Access::Write);
             }
@@ -63,8 +63,11 @@ impl Machine {
                     self.report_for(lane.name, Rule::LostWakeup, text, None);
                     continue;
                 }
-                let held: Vec<_> =
-                    lane.locks.held.iter().map(|(lock, step)| format!("{lock} (since step {step})")).collect();
+                let held: Vec<_> = self.locks.borrow()[i]
+                    .held
+                    .iter()
+                    .map(|(lock, step)| format!("{lock} (since step {step})"))
+                    .collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
                 self.report_for(lane.name, Rule::Deadlock, text, None);

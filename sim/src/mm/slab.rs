@@ -96,6 +96,7 @@ impl<T> Handle<T> {
 pub struct Stale;
 
 /// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
+#[derive(Clone)]
 struct Entry<T> {
     seq: u64,
     step: u64,
@@ -192,6 +193,13 @@ impl Memory {
         seq
     }
 
+    /// The same numbers and totals, for a machine that is copied. Nothing fails in it.
+    pub(crate) fn copy(&self) -> Memory {
+        let Memory { seq, failed, bytes, frees, .. } = self;
+        let (seq, failed, bytes, frees) = (seq.clone(), failed.clone(), bytes.clone(), frees.clone());
+        Memory { seq, failed, bytes, frees, ..Memory::default() }
+    }
+
     /// Changes what fails from now on.
     pub fn faults<R>(&self, f: impl FnOnce(&mut Faults) -> R) -> R {
         let faults = &mut self.faults.borrow_mut();
@@ -202,6 +210,7 @@ impl Memory {
 }
 
 /// A cache of objects of one type. Models `kmem_cache_t`.
+#[derive(Clone)]
 pub struct Cache<T> {
     kind: Kind,
     /// What an explorer calls its objects, see [`Machine::touch`].
@@ -448,7 +457,7 @@ impl<T> Ledger for Cache<T> {
 /// The bytes behind a `kmalloc()`.
 ///
 /// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Buf {
     bytes: Vec<u8>,
     size: u32,
