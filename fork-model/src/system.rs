@@ -303,7 +303,7 @@ impl System {
     #[must_use]
     pub fn live_since(&self, before: &[LiveEntry]) -> Vec<LiveEntry> {
         let last = before.iter().map(|entry| entry.seq).max().unwrap_or(0);
-        self.live().into_iter().filter(|entry| entry.seq > last).collect()
+        self.m.live_since(&self.ledgers(), last)
     }
 }
 

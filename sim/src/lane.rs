@@ -185,12 +185,13 @@ impl Machine {
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
     fn decide(&self, me: Option<(Lane, Stay)>) -> Option<Lane> {
         let lanes = &mut *self.lanes.borrow_mut();
-        let n = lanes.candidates(me);
+        let can = me.filter(|(lane, _)| lanes.goes_on(*lane));
+        let n = lanes.count(can);
         let pick = match n {
             0 => return None,
             1 if !self.trace.is_explored() => 0,
             _ => {
-                let names = if self.told.get() { lanes.names() } else { &[] };
+                let names = if self.told.get() { lanes.names(can) } else { &[] };
                 self.chooser.borrow_mut().choose(Question::Lane(names), n)
             }
         };
@@ -198,7 +199,7 @@ impl Machine {
             self.stopped.set(true);
             return None;
         }
-        let lane = lanes.candidate(pick);
+        let lane = lanes.candidate(can, pick);
         if lanes.place(lane, me.map(|(lane, _)| lane)) {
             self.tell_placed();
         }

@@ -27,20 +27,29 @@ pub struct Observed {
     pub failed: Vec<(&'static str, u64)>,
 }
 
-thread_local! {
-    /// The world that was made last on this thread, as it was before its run, and how it was built.
-    static BOOTED: RefCell<Option<(Setup, World)>> = const { RefCell::new(None) };
+/// What a search makes again and again: to copy a booted kernel takes a small part of the time of a boot.
+struct Last {
+    setup: Setup,
+    /// As it was before its run.
+    world: World,
+    scenario: Rc<ScenarioFile>,
 }
 
-/// A world before its run. A search makes the same one again and again: to copy it takes a fifth of the time of a boot.
-fn booted(setup: &Setup) -> Result<World, NoRoom> {
-    BOOTED.with_borrow_mut(|last| {
-        if let Some((_, world)) = last.as_ref().filter(|(of, _)| of == setup) {
-            return Ok(world.copy().expect("one was made before"));
+thread_local! {
+    /// Of the last run on this thread.
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// A world before its run, and its scenario.
+fn booted(setup: &Setup, scenario: &ScenarioFile) -> Result<(World, Rc<ScenarioFile>), NoRoom> {
+    LAST.with_borrow_mut(|last| {
+        let same = last.as_ref().filter(|last| last.setup == *setup && *last.scenario == *scenario);
+        if let Some((last, world)) = same.and_then(|last| Some((last, last.world.copy()?))) {
+            return Ok((world, last.scenario.clone()));
         }
-        let world = World::new(setup)?;
-        *last = world.copy().map(|copy| (setup.clone(), copy));
-        Ok(world)
+        let (world, scenario) = (World::new(setup)?, Rc::new(scenario.clone()));
+        *last = world.copy().map(|world| Last { setup: setup.clone(), world, scenario: scenario.clone() });
+        Ok((world, scenario))
     })
 }
 
@@ -56,12 +65,13 @@ pub fn observe(
     faults: &[FaultRule],
     chooser: impl Chooser + 'static,
 ) -> Result<Observed, NoRoom> {
-    let world = Rc::new(booted(setup)?);
+    let (world, scenario) = booted(setup, scenario)?;
+    let world = Rc::new(world);
     world.begin(chooser);
     let m = world.sys.m.clone();
     world.sys.record_facts(true);
     m.mem.faults(|injector| faults.iter().cloned().for_each(|rule| injector.add(rule)));
-    Play::new(&world, scenario.clone()).start();
+    Play::new(&world, scenario).start();
     let ended = m.run();
     let steps = m.step();
     let failed = m.mem.faults(|injector| {

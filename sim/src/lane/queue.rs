@@ -22,10 +22,10 @@ pub(crate) struct Lanes {
     /// Lanes that want a CPU and have none, longest waiting first.
     pub(super) queue: Vec<Lane>,
     cpus: Vec<Cpu>,
-    /// How many of them are idle.
+    /// How many of them are idle, and on how many a lane can go on.
     idle: u32,
-    /// Scratch of [`Lanes::candidates`], so that asking does not allocate.
-    candidates: Vec<Lane>,
+    running: u32,
+    /// Scratch of [`Lanes::names`], so that asking does not allocate.
     names: Vec<LaneName>,
 }
 
@@ -59,7 +59,7 @@ impl Lanes {
         self.all.clear();
         self.queue.clear();
         self.cpus.fill(Cpu::Idle);
-        self.idle = u32::try_from(self.cpus.len()).expect("few CPUs");
+        (self.idle, self.running) = (u32::try_from(self.cpus.len()).expect("few CPUs"), 0);
     }
 
     /// The machine is gone; the next one may have the room.
@@ -71,46 +71,62 @@ impl Lanes {
         let _ = SPARE.try_with(|spare| spare.set(Some((self, locks))));
     }
 
-    fn runs(&self, lane: Lane) -> bool {
+    /// Whether a lane that has just run can go on. It then is on its CPU.
+    #[inline]
+    pub(super) fn goes_on(&self, lane: Lane) -> bool {
         self.all[lane.0 as usize].state == State::Runnable
     }
 
-    /// Finds everybody who may step next, whom the calm run takes first. Returns how many there are.
-    pub(super) fn candidates(&mut self, current: Option<(Lane, Stay)>) -> u32 {
-        let mut found = std::mem::take(&mut self.candidates);
-        found.clear();
-        let me = current.filter(|(lane, _)| self.runs(*lane));
-        if let Some((lane, Stay::OnCpu | Stay::Preemptible)) = me {
-            found.push(lane);
+    /// How many may step next. `me` has just run, and may go on.
+    #[inline]
+    pub(super) fn count(&self, me: Option<(Lane, Stay)>) -> u32 {
+        let mut n = self.running;
+        if self.queue_counts(me) {
+            n += u32::try_from(self.queued().count()).expect("fewer lanes than 2^32");
         }
-        let (me, stay) = me.unzip();
-        for cpu in &self.cpus {
-            match cpu {
-                Cpu::Runs(lane) if me != Some(*lane) => found.push(*lane),
-                _ => {}
-            }
-        }
-        if !self.queue.is_empty() && (self.idle > 0 || stay.is_some_and(|stay| stay != Stay::OnCpu)) {
-            // One that was displaced and now waits for a spinlock is still there.
-            found.extend(self.queue.iter().copied().filter(|lane| self.runs(*lane)));
-        }
-        if stay == Some(Stay::Yields) {
-            found.extend(me);
-        }
-        self.candidates = found;
-        u32::try_from(self.candidates.len()).expect("fewer lanes than 2^32")
+        n
+    }
+
+    /// Whether somebody of the queue could have a CPU.
+    #[inline]
+    fn queue_counts(&self, me: Option<(Lane, Stay)>) -> bool {
+        !self.queue.is_empty() && (self.idle > 0 || me.is_some_and(|(_, stay)| stay != Stay::OnCpu))
+    }
+
+    /// Those of the queue who can run: one that was displaced and now waits for a spinlock is there, too.
+    fn queued(&self) -> impl Iterator<Item = Lane> {
+        self.queue.iter().copied().filter(|lane| self.all[lane.0 as usize].state == State::Runnable)
+    }
+
+    /// Everybody who may step next, in order: whom the calm run takes first.
+    #[inline]
+    fn candidates(&self, me: Option<(Lane, Stay)>) -> impl Iterator<Item = Lane> {
+        let (lane, stay) = me.unzip();
+        let yields = stay == Some(Stay::Yields);
+        let others = self.cpus.iter().filter_map(move |cpu| match cpu {
+            Cpu::Runs(other) if lane != Some(*other) => Some(*other),
+            _ => None,
+        });
+        let queued = self.queue_counts(me).then(|| self.queued()).into_iter().flatten();
+        lane.filter(|_| !yields).into_iter().chain(others).chain(queued).chain(lane.filter(|_| yields))
     }
 
     /// Their names.
-    pub(super) fn names(&mut self) -> &[LaneName] {
-        self.names.clear();
-        self.names.extend(self.candidates.iter().map(|lane| self.all[lane.0 as usize].name));
+    pub(super) fn names(&mut self, me: Option<(Lane, Stay)>) -> &[LaneName] {
+        let mut names = std::mem::take(&mut self.names);
+        names.clear();
+        names.extend(self.candidates(me).map(|lane| self.all[lane.0 as usize].name));
+        self.names = names;
         &self.names
     }
 
     /// One of them.
-    pub(super) fn candidate(&self, pick: u32) -> Lane {
-        self.candidates[pick as usize]
+    #[inline]
+    pub(super) fn candidate(&self, me: Option<(Lane, Stay)>, pick: u32) -> Lane {
+        match me {
+            Some((lane, Stay::OnCpu | Stay::Preemptible)) if pick == 0 => lane,
+            _ => self.candidates(me).nth(pick as usize).expect("as many as were counted"),
+        }
     }
 
     /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`. True if it had none.
@@ -126,7 +142,7 @@ impl Lanes {
         });
         self.unqueue(lane);
         self.cpus[cpu] = Cpu::Runs(lane);
-        self.idle -= 1;
+        (self.idle, self.running) = (self.idle - 1, self.running + 1);
         self.all[lane.0 as usize].cpu = Some(u32::try_from(cpu).expect("few CPUs"));
         true
     }
@@ -140,7 +156,9 @@ impl Lanes {
 
     pub(super) fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
         let cpu = self.all[lane.0 as usize].cpu.take()?;
-        self.cpus[cpu as usize] = Cpu::Idle;
+        if std::mem::replace(&mut self.cpus[cpu as usize], Cpu::Idle) != Cpu::Spins {
+            self.running -= 1;
+        }
         self.idle += 1;
         Some(cpu)
     }
@@ -148,7 +166,9 @@ impl Lanes {
     /// A lane waits for a spinlock, or does so no longer. If it has a CPU, that one is busy all the same.
     pub(super) fn spin(&mut self, lane: Lane, spins: bool) {
         if let Some(cpu) = self.all[lane.0 as usize].cpu {
-            self.cpus[cpu as usize] = if spins { Cpu::Spins } else { Cpu::Runs(lane) };
+            let (does, running) =
+                if spins { (Cpu::Spins, self.running - 1) } else { (Cpu::Runs(lane), self.running + 1) };
+            (self.cpus[cpu as usize], self.running) = (does, running);
         }
     }
 
