@@ -39,7 +39,7 @@ fn random_shuttle(bencher: Bencher) {
     });
 }
 
-/// Exhibit P18 on the whole kernel: each schedule boots one, and all checkers look at it. What is found is counted, not looked
+/// Exhibit P18 on the whole kernel: each schedule has a booted one of its own, and all checkers look at it. What is found is counted, not looked
 /// for, so that the search does not end with it.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn p18_ours(bencher: Bencher) {

@@ -210,7 +210,6 @@ impl Memory {
 }
 
 /// A cache of objects of one type. Models `kmem_cache_t`.
-#[derive(Clone)]
 pub struct Cache<T> {
     kind: Kind,
     /// What an explorer calls its objects, see [`Machine::touch`].
@@ -223,6 +222,30 @@ pub struct Cache<T> {
     /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
     generation: Cell<NonZeroU32>,
     graves: RefCell<Vec<Grave>>,
+}
+
+/// Objects for which a copied cache has room: else the first allocation in a copied kernel would move all that it has.
+const ROOM: usize = 8;
+
+/// A copy of a list, with room for more.
+fn with_room<T: Clone>(list: &[T]) -> Vec<T> {
+    let mut copy = Vec::with_capacity(list.len() + ROOM);
+    copy.extend_from_slice(list);
+    copy
+}
+
+impl<T: Clone> Clone for Cache<T> {
+    fn clone(&self) -> Cache<T> {
+        Cache {
+            kind: self.kind,
+            object: self.object,
+            objects: RefCell::new(with_room(&self.objects.borrow())),
+            first_free: self.first_free.clone(),
+            live: self.live.clone(),
+            generation: self.generation.clone(),
+            graves: RefCell::new(with_room(&self.graves.borrow())),
+        }
+    }
 }
 
 impl<T> Default for Cache<T> {
