@@ -114,6 +114,21 @@ impl Listener {
         Lost { no_copy: lost.no_copy + of_signals, ..lost }
     }
 
+    /// The same listener in a copy of its kernel, before it has heard anything.
+    pub(super) fn copy(&self) -> Listener {
+        Listener {
+            name: self.name.clone(),
+            sock: self.sock.clone(),
+            signals: self.signals.clone(),
+            pace: self.pace,
+            controls: self.controls.clone(),
+            dying: self.dying.clone(),
+            dies: self.dies,
+            lost: self.lost.clone(),
+            heard: RefCell::default(),
+        }
+    }
+
     /// Whether it closes its socket in the run.
     fn may_die(&self) -> bool {
         self.controls.iter().any(|control| control.word == Word::Die)

@@ -23,7 +23,7 @@ const BORN: Object = Object::named("lanes of a program");
 /// A scenario on its way.
 pub struct Play {
     world: Rc<World>,
-    scenario: ScenarioFile,
+    scenario: Rc<ScenarioFile>,
     /// How many lanes of each program there were.
     born: RefCell<BTreeMap<String, usize>>,
 }
@@ -43,8 +43,8 @@ fn lane_name(program: &str, n: usize) -> LaneName {
 impl Play {
     /// A scenario in a world whose roots are its tasks.
     #[must_use]
-    pub fn new(world: &Rc<World>, scenario: ScenarioFile) -> Rc<Play> {
-        Rc::new(Play { world: world.clone(), scenario, born: RefCell::default() })
+    pub fn new(world: &Rc<World>, scenario: impl Into<Rc<ScenarioFile>>) -> Rc<Play> {
+        Rc::new(Play { world: world.clone(), scenario: scenario.into(), born: RefCell::default() })
     }
 
     /// Sets its tasks free.

@@ -82,6 +82,18 @@ pub struct Sock {
     wait: Rc<WaitQueue>,
 }
 
+impl Clone for Sock {
+    /// The socket of a kernel that is copied: nobody waits at it yet, and nobody else's messages are charged to it.
+    fn clone(&self) -> Sock {
+        Sock {
+            rmem_alloc: Rc::new(Cell::clone(&self.rmem_alloc)),
+            wait: Rc::default(),
+            queue: self.queue.clone(),
+            ..*self
+        }
+    }
+}
+
 /// Messages that matched a listener and were not delivered to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
@@ -102,7 +114,7 @@ impl Lost {
 }
 
 /// One protocol: who is bound, and who listens, most recently joined first.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Table {
     mc_list: VecDeque<SockRef>,
     pids: BTreeMap<i32, SockRef>,
@@ -112,6 +124,7 @@ struct Table {
 }
 
 /// The static variables of the file.
+#[derive(Clone)]
 pub(crate) struct Netlink {
     tables: RefCell<Vec<Table>>,
     /// Broadcasts that walk a list; whoever changes one waits for them (`nl_table_users`).

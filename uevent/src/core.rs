@@ -137,6 +137,31 @@ impl Core {
         })
     }
 
+    /// The same core once more, on a copy of its machine. `None` while it has what copies would share: ksets with the
+    /// functions of their owners, and messages on their way.
+    #[must_use]
+    pub fn copy(&self, m: Rc<Machine>) -> Option<Core> {
+        let shares = !self.ksets.borrow().is_empty() || !self.subsystems.borrow().is_empty() || !self.skbs.is_empty();
+        let copy = || Core {
+            m,
+            config: self.config.clone(),
+            kobjects: self.kobjects.clone(),
+            ksets: RefCell::default(),
+            subsystems: RefCell::default(),
+            sysfs: self.sysfs.clone(),
+            hotplug_seqnum: self.hotplug_seqnum.clone(),
+            hotplug_path: self.hotplug_path.clone(),
+            usermodehelper_rc: self.usermodehelper_rc.clone(),
+            fork_outcomes: self.fork_outcomes.clone(),
+            skbs: self.skbs.clone(),
+            socks: self.socks.clone(),
+            netlink: self.netlink.clone(),
+            listening: self.listening.clone(),
+            scratch: Cell::default(),
+        };
+        (!shares).then(copy)
+    }
+
     /// Whether this defect is repaired here.
     #[inline(always)]
     pub(crate) fn has(&self, fix: Fix) -> bool {

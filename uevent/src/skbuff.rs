@@ -13,7 +13,7 @@ use crate::{Core, Fix, site};
 pub const SIZEOF_SKB_SHARED_INFO: u32 = 312;
 
 /// One `struct sk_buff`: a view of a data buffer that clones may share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SkBuff {
     /// Bytes of message.
     pub len: u32,

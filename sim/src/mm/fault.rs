@@ -47,14 +47,15 @@ pub struct Failslab {
     /// Spares allocations that may sleep (`__GFP_WAIT`).
     pub ignore_gfp_wait: bool,
     count: u64,
-    rng: ChaCha8Rng,
+    /// Boxed: a machine that has none is smaller for it.
+    rng: Box<ChaCha8Rng>,
 }
 
 impl Failslab {
     /// The kernel's defaults (`interval=1 times=1 space=0 ignore-gfp-wait=1`) with this probability, drawn from `seed`.
     #[must_use]
     pub fn new(probability: u32, seed: u64) -> Failslab {
-        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let rng = Box::new(ChaCha8Rng::seed_from_u64(seed));
         Failslab { probability, interval: 1, times: Some(1), space: 0, ignore_gfp_wait: true, count: 0, rng }
     }
 
