@@ -7,6 +7,8 @@
 //! | module | asks |
 //! |---|---|
 //! | [`safety`] | may the kernel do that there? |
+//! | [`truth`] | is it so, and said in time? |
+//! | [`numbers`] | what are the numbers good for? |
 //! | [`cost`] | who pays, and how much? |
 //!
 //! `forklab check` tries one design against all of them, `forklab matrix` all designs, `forklab museum` shows where each was
@@ -19,13 +21,28 @@ use sim::{Ended, Law, Rule, Violation};
 use crate::lab::observe::Observed;
 
 pub mod cost;
+mod look;
+pub mod numbers;
 pub mod safety;
 pub mod trial;
+pub mod truth;
 
+pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
 
 /// All properties, in the order of their numbers.
-pub const ALL: &[&Property] = &[&cost::P1, &safety::P17, &safety::P18];
+pub const ALL: &[&Property] = &[
+    &cost::P1,
+    &numbers::P11,
+    &numbers::P12,
+    &numbers::P14,
+    &truth::P15,
+    &safety::P16,
+    &safety::P17,
+    &safety::P18,
+    &truth::P19,
+    &truth::P20,
+];
 
 /// What a property is about: the columns of the matrix are grouped by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]

@@ -36,6 +36,21 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("overrun", include_str!("../scenarios/overrun.toml")),
     ("thread", include_str!("../scenarios/thread.toml")),
     ("tour", include_str!("../scenarios/tour.toml")),
+    // Cases of the properties P7 to P28, each as small as it can be.
+    ("adopted", include_str!("../scenarios/adopted.toml")),
+    ("chain", include_str!("../scenarios/chain.toml")),
+    ("exits", include_str!("../scenarios/exits.toml")),
+    ("first-fork", include_str!("../scenarios/first-fork.toml")),
+    ("ignored", include_str!("../scenarios/ignored.toml")),
+    ("new-thread", include_str!("../scenarios/new-thread.toml")),
+    ("other-parent", include_str!("../scenarios/other-parent.toml")),
+    ("pressure", include_str!("../scenarios/pressure.toml")),
+    ("reaps-itself", include_str!("../scenarios/reaps-itself.toml")),
+    ("three-forks", include_str!("../scenarios/three-forks.toml")),
+    ("two-forks", include_str!("../scenarios/two-forks.toml")),
+    ("vfork", include_str!("../scenarios/vfork.toml")),
+    ("waited", include_str!("../scenarios/waited.toml")),
+    ("zombie", include_str!("../scenarios/zombie.toml")),
 ];
 
 /// What the tasks do: where it comes from.

@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::fault::Failed;
 use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
@@ -615,6 +616,9 @@ impl Machine {
     fn should_fail(&self, site: &'static str, size: u32, gfp: Gfp) -> bool {
         let ask = || self.choose(Question::Fault(site), 2) == 1;
         let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
+        if fails {
+            self.mem.faults.borrow_mut().note(Failed { step: self.step(), site, gfp });
+        }
         self.mem.faulty.set(self.mem.faults.borrow().is_active());
         fails
     }
