@@ -14,7 +14,8 @@
 use std::rc::Rc;
 
 use sim::Errno;
-use uevent::kobject_uevent::kobject_fork;
+use sim::touch::Access;
+use uevent::kobject_uevent::{FORK_OUTCOMES, kobject_fork};
 use uevent::wire::connector::ForkIds;
 
 use crate::System;
@@ -60,6 +61,7 @@ async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
     let (before, step) = (sys.m.mem.counters(), sys.m.step());
     let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
     if outcome == Outcome::Kept {
+        sys.m.touch(FORK_OUTCOMES, Access::Add);
         sys.core.fork_outcomes.borrow_mut().kept += 1;
     }
     if !sys.facts.on() {

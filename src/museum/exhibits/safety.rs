@@ -11,8 +11,8 @@ pub(super) const P16A: Exhibit = Exhibit {
     says: "The merged hook made its message with GFP_KERNEL under tasklist_lock. The fork connector's GFP_ATOMIC may stand \
            there.",
     case: Case::of("pressure"),
-    design: "hook=locked format=connector-struct",
-    mended: Mended::By("hook=locked format=connector-ascii"),
+    design: "hook=locked gate=has-listeners format=connector-struct",
+    mended: Mended::By("hook=locked gate=has-listeners format=connector-ascii"),
 };
 
 /// GFP_ATOMIC where one may sleep.
