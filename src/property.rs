@@ -9,6 +9,8 @@
 //! | [`safety`] | may the kernel do that there? |
 //! | [`truth`] | is it so, and said in time? |
 //! | [`numbers`] | what are the numbers good for? |
+//! | [`words`] | what is on the wire, and who understands it? |
+//! | [`trust`] | who may listen, and who may speak? |
 //! | [`cost`] | who pays, and how much? |
 //!
 //! `forklab check` tries one design against all of them, `forklab matrix` all designs, `forklab museum` shows where each was
@@ -24,8 +26,11 @@ pub mod cost;
 mod look;
 pub mod numbers;
 pub mod safety;
+pub mod parsers;
 pub mod trial;
+pub mod trust;
 pub mod truth;
+pub mod words;
 
 pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
@@ -33,6 +38,9 @@ pub use trial::{CaseTrial, Found, check_case};
 /// All properties, in the order of their numbers.
 pub const ALL: &[&Property] = &[
     &cost::P1,
+    &words::P7,
+    &words::P9,
+    &words::P10,
     &numbers::P11,
     &numbers::P12,
     &numbers::P14,
@@ -42,6 +50,8 @@ pub const ALL: &[&Property] = &[
     &safety::P18,
     &truth::P19,
     &truth::P20,
+    &words::P27,
+    &trust::P28,
 ];
 
 /// What a property is about: the columns of the matrix are grouped by it.

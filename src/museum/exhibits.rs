@@ -6,7 +6,9 @@ use crate::property::{self, Case, Property};
 
 mod numbers;
 mod safety;
+mod trust;
 mod truth;
+mod words;
 
 /// One exhibit: a design that breaks a property, and what mended it.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +63,12 @@ pub const ALL: &[Exhibit] = &[
         design: "",
         mended: Mended::By("gate=has-listeners"),
     },
+    words::P7,
+    words::P9A,
+    words::P9B,
+    words::P10A,
+    words::P10B,
+    words::P10C,
     numbers::P11,
     numbers::P12,
     numbers::P14A,
@@ -78,4 +86,8 @@ pub const ALL: &[Exhibit] = &[
     truth::P19,
     truth::P20A,
     truth::P20B,
+    words::P27,
+    trust::P28A,
+    trust::P28B,
+    trust::P28C,
 ];
