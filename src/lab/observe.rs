@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use fork_model::facts::Fact;
-use sim::mm::{FaultRule, Faults};
+use sim::mm::{Failed, FaultRule, Faults};
 use sim::{Calm, Chooser, Ended};
 
 use crate::lab::program::Play;
@@ -26,6 +26,8 @@ pub struct Observed {
     pub facts: Vec<(u64, Fact)>,
     /// Allocations that failed, by site.
     pub failed: Vec<(&'static str, u64)>,
+    /// The first of them, one by one.
+    pub first_failed: Vec<Failed>,
 }
 
 /// What a search makes again and again: to copy a booted kernel takes a small part of the time of a boot.
@@ -90,8 +92,8 @@ pub fn observe_with(
     let steps = m.step();
     // What follows is no part of the run, and nobody's choice.
     m.hand_over(Calm);
-    let failed = m.mem.faults(|injector| {
-        let failed = injector.hits().to_vec();
+    let (failed, first_failed) = m.mem.faults(|injector| {
+        let failed = (injector.hits().to_vec(), injector.first().to_vec());
         injector.clear();
         failed
     });
@@ -101,5 +103,5 @@ pub fn observe_with(
         world.report_leaks();
     }
     let facts = world.sys.facts.take();
-    Ok(Observed { world, ended, steps, facts, failed })
+    Ok(Observed { world, ended, steps, facts, failed, first_failed })
 }

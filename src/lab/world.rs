@@ -139,7 +139,7 @@ impl World {
             sys: self.sys.copy()?,
             init: self.init,
             roots: self.roots.clone(),
-            listeners: self.listeners.iter().map(Listener::copy).collect(),
+            listeners: self.listeners.clone(),
             done: Done::default(),
             before: self.before.clone(),
             forks: Cell::new(0),

@@ -8,10 +8,11 @@ use sim::explore::parallel::{How, explore};
 use sim::explore::random::Random;
 use sim::explore::shrink::shrink as shrink_answers;
 use sim::explore::{Finding, Ran, Trial, Verdict, search};
-use sim::mm::{FaultRule, Times};
+use sim::mm::{FaultRule, Faults, Times};
 
 use crate::input::InputError;
 use crate::lab::observe::observe_with;
+use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
@@ -140,7 +141,11 @@ fn last_decision(finding: &Finding) -> u64 {
 impl Trial for CaseTrial {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
         let explore = self.faults;
-        let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
+        let ask = |faults: &mut Faults| {
+            faults_of_file(faults, Some(&self.scenario));
+            faults.explore = explore;
+        };
+        let observed = observe_with(&self.setup, &self.scenario, ask, chooser);
         let observed = observed.expect("a scenario that is explored is small");
         let m = &observed.world.sys.m;
         let found = if observed.ended == sim::Ended::Stopped {
