@@ -39,8 +39,10 @@ enum Command {
     Layout(show::LayoutArgs),
     /// All designs against all properties: a survey, so that it exits with 0 whatever it finds
     Matrix(matrix::MatrixArgs),
-    /// Shards of a matrix, made on many machines, into the whole
+    /// Shards of a matrix or of a check, made on many machines, into the whole
     Merge(matrix::MergeArgs),
+    /// What should have been answered in February 2005, as a page of Markdown
+    Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
 }
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
         Some(Command::Faults(args)) => show::faults(&args, &mut out),
         Some(Command::Layout(args)) => show::layout(&args, &mut out),
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
+        Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
     };
     let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));

@@ -16,6 +16,7 @@
 mod asked;
 pub mod cost;
 pub mod faults;
+pub mod forge;
 pub mod listen;
 pub mod observe;
 pub mod program;

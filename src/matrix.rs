@@ -8,6 +8,7 @@
 //! | [`group`] | designs that behave alike, in few words |
 //! | [`table`] | the matrix for people, and as csv |
 //! | [`merge`] | shards into the whole |
+//! | [`verdict`](mod@verdict) | the page that says what should have been answered |
 //!
 //! A [`Matrix`] is its JSON: a survey that was made in shards and merged is, byte for byte, the one made at once.
 
@@ -27,6 +28,7 @@ pub mod group;
 pub mod judge;
 pub mod merge;
 pub mod table;
+pub mod verdict;
 
 use cost::Cost;
 use front::{Front, Values};

@@ -7,6 +7,10 @@
 //! | module | asks |
 //! |---|---|
 //! | [`safety`] | may the kernel do that there? |
+//! | [`truth`] | is it so, and said in time? |
+//! | [`numbers`] | what are the numbers good for? |
+//! | [`words`] | what is on the wire, and who understands it? |
+//! | [`trust`] | who may listen, and who may speak? |
 //! | [`cost`] | who pays, and how much? |
 //!
 //! `forklab check` tries one design against all of them, `forklab matrix` all designs, `forklab museum` shows where each was
@@ -20,13 +24,36 @@ use crate::lab::observe::Observed;
 
 pub mod check;
 pub mod cost;
+mod look;
+pub mod numbers;
+pub mod parsers;
 pub mod safety;
 pub mod trial;
+pub mod trust;
+pub mod truth;
+pub mod words;
 
+pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
 
 /// All properties, in the order of their numbers.
-pub const ALL: &[&Property] = &[&cost::P1, &safety::P17, &safety::P18];
+pub const ALL: &[&Property] = &[
+    &cost::P1,
+    &words::P7,
+    &words::P9,
+    &words::P10,
+    &numbers::P11,
+    &numbers::P12,
+    &numbers::P14,
+    &truth::P15,
+    &safety::P16,
+    &safety::P17,
+    &safety::P18,
+    &truth::P19,
+    &truth::P20,
+    &words::P27,
+    &trust::P28,
+];
 
 /// What a property is about: the columns of the matrix are grouped by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]

@@ -42,6 +42,14 @@ pub struct Notify {
     pub helper: helper::Khelper,
 }
 
+impl Notify {
+    /// For a kernel that is copied; `None` while it has what copies would share.
+    pub(crate) fn copy(&self) -> Option<Notify> {
+        let sequence = self.sequence.clone();
+        Some(Notify { sequence, cbus: self.cbus.copy()?, relay: self.relay.copy()?, helper: self.helper.copy()? })
+    }
+}
+
 /// Tells user space that somebody forked. `child_true` is the pid that was allocated, whatever the hook reads.
 ///
 /// Gate, number, message, delivery; and the fact that it was told. What the patch does comes out as `do_fork()` itself

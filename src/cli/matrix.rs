@@ -144,7 +144,9 @@ fn asked_for(fixed: &BTreeMap<String, String>) -> Design {
 
 /// The variables of the environment that are text.
 fn environment() -> Environment {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 /// `forklab matrix`.
@@ -160,7 +162,8 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
     };
     let threads = args.jobs.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-    let pool = pool.map_err(|error| InputError::new("<command line>", error.to_string(), "threads that can be started"))?;
+    let pool =
+        pool.map_err(|error| InputError::new("<command line>", error.to_string(), "threads that can be started"))?;
     let matrix = pool.install(|| plan.run(&progress));
     bar.finish_and_clear();
     if let Some(file) = &args.svg {
@@ -199,6 +202,14 @@ pub(super) fn merge(args: &MergeArgs, out: &mut impl Write) -> Result<Found, Fai
         draw(&whole, file)?;
     }
     write_json(&whole, out)?;
+    Ok(false)
+}
+
+/// `forklab verdict`.
+pub(super) fn verdict(out: &mut impl Write) -> Result<Found, Failure> {
+    let page = crate::matrix::verdict::verdict();
+    let page = page.map_err(|why| InputError::new("<verdict>", why, "what the verdict says: it needs another text"))?;
+    write!(out, "{page}")?;
     Ok(false)
 }
 

@@ -128,7 +128,7 @@ fn story(design: Design, listeners: u32) -> Story {
     m.trace.attach(Counter(counted.clone()));
     world.sys.record_facts(true);
     let step = m.step();
-    Play::new(&world, scenario).start();
+    Play::new(&world, Rc::new(scenario)).start();
     m.run();
     let mut all = counted.get();
     all.paid.steps = m.step() - step;

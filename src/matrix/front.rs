@@ -83,9 +83,8 @@ pub fn scores(matrix: &Matrix) -> Vec<Score> {
         let violated = |concern| {
             row.found().zip(&concerns).filter(|(found, of)| *found == Found::Violated && **of == concern).count() as u64
         };
-        let cost = |listeners| {
-            row.cost.iter().find(|cost| cost.listeners == listeners).map_or(0, super::cost::Cost::weight)
-        };
+        let cost =
+            |listeners| row.cost.iter().find(|cost| cost.listeners == listeners).map_or(0, super::cost::Cost::weight);
         Score {
             safety: violated(Concern::Safety),
             loss: violated(Concern::Loss),

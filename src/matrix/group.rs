@@ -109,9 +109,8 @@ fn said<K>(designs: &[(usize, Design, K)], sets: &Sets, inside: &[usize]) -> [Op
             return None;
         }
         let has = |value: &&str| inside.iter().any(|i| values(&designs[*i].1)[axis] == *value);
-        let could = |value: &&str| {
-            designs.iter().any(|(_, design, _)| is_in(&open, design) && values(design)[axis] == *value)
-        };
+        let could =
+            |value: &&str| designs.iter().any(|(_, design, _)| is_in(&open, design) && values(design)[axis] == *value);
         let (has, not): (Vec<_>, Vec<_>) = all(axis).into_iter().filter(could).partition(has);
         Some(match not[..] {
             [not] if has.len() > 1 => format!("not {not}"),

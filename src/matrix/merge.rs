@@ -85,7 +85,11 @@ pub fn merge(shards: Vec<(String, Matrix)>) -> Result<Matrix, InputError> {
         let (file, matrix) = entry;
         let shard = shard_of(matrix).map_err(|(found, expected)| wrong(file, found, expected))?;
         if let Some(difference) = difference(first, matrix) {
-            return Err(wrong(file, format!("a shard of another survey: {difference}"), format!("one as in {first_file}")));
+            return Err(wrong(
+                file,
+                format!("a shard of another survey: {difference}"),
+                format!("one as in {first_file}"),
+            ));
         }
         if shard.of != of {
             return Err(wrong(file, format!("shard {shard}"), format!("one of {of} shards, as in {first_file}")));
@@ -110,9 +114,8 @@ pub fn merge(shards: Vec<(String, Matrix)>) -> Result<Matrix, InputError> {
 /// In what two surveys differ, in a few words.
 fn difference(one: &Matrix, other: &Matrix) -> Option<String> {
     let (one, other) = (&one.survey, &other.survey);
-    let ids = |survey: &super::Survey| {
-        survey.properties.iter().map(|column| column.id.clone()).collect::<Vec<_>>().join(",")
-    };
+    let ids =
+        |survey: &super::Survey| survey.properties.iter().map(|column| column.id.clone()).collect::<Vec<_>>().join(",");
     if one.fixed != other.fixed {
         let fixed: Vec<_> = other.fixed.iter().map(|(axis, value)| format!("{axis}={value}")).collect();
         let fixed = if fixed.is_empty() { "no axis fixed".into() } else { fixed.join(" ") };

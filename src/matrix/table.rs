@@ -55,8 +55,7 @@ impl Matrix {
         let designs: Vec<Design> = self.rows.iter().map(Row::design).collect();
         let of = |hook: &Hook| {
             let mine = designs.iter().enumerate().filter(|(_, design)| design.hook == *hook);
-            let mine: Vec<_> =
-                mine.map(|(i, design)| (i, *design, self.rows[i].found().collect::<Vec<_>>())).collect();
+            let mine: Vec<_> = mine.map(|(i, design)| (i, *design, self.rows[i].found().collect::<Vec<_>>())).collect();
             let mut groups = groups(&mine);
             let cells = |group: &Group| self.rows[group.members[0]].found().collect::<Vec<_>>();
             let violated = |cells: &[Found]| cells.iter().filter(|found| **found == Found::Violated).count();

@@ -8,10 +8,11 @@ use sim::explore::parallel::{How, explore};
 use sim::explore::random::Random;
 use sim::explore::shrink::shrink as shrink_answers;
 use sim::explore::{Finding, Ran, Trial, Verdict, search};
-use sim::mm::{FaultRule, Times};
+use sim::mm::{FaultRule, Faults, Times};
 
 use crate::input::InputError;
 use crate::lab::observe::{Observed, observe_with};
+use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
@@ -145,7 +146,11 @@ impl CaseTrial {
     #[must_use]
     pub fn observe(&self, chooser: Box<dyn Chooser>) -> Observed {
         let explore = self.faults;
-        let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
+        let ask = |faults: &mut Faults| {
+            faults_of_file(faults, Some(&self.scenario));
+            faults.explore = explore;
+        };
+        let observed = observe_with(&self.setup, &self.scenario, ask, chooser);
         observed.expect("a scenario that is explored is small")
     }
 }

@@ -191,7 +191,13 @@ impl Page<'_> {
         let rows = self.famous.iter().map(|(_, row)| *row);
         for i in rows.chain(fronts.take(SHOWN).filter_map(|on| row(&on.design))) {
             let row = &self.matrix.rows[i];
-            writeln!(out, "<g class=\"named\"><text x=\"{}\" y=\"{}\">{}</text>", SAID[0], y + 11, xml(&short(&row.design)))?;
+            writeln!(
+                out,
+                "<g class=\"named\"><text x=\"{}\" y=\"{}\">{}</text>",
+                SAID[0],
+                y + 11,
+                xml(&short(&row.design))
+            )?;
             self.row(i, &[i], y, out)?;
             writeln!(out, "</g>")?;
             y += ROW;
@@ -202,15 +208,20 @@ impl Page<'_> {
     /// All designs, by hook and then by equal behaviour.
     fn designs(&self, mut y: u32, out: &mut String) -> Result<u32, std::fmt::Error> {
         for of in self.matrix.by_hook() {
-            y = Page::section(y, &format!("hook {}", of.hook), out)?;
+            y = Page::section(y, &format!("hook {}", of.hook), out)? + ROW;
             for (axis, x) in AXES.iter().zip(SAID) {
-                writeln!(out, "<text class=\"a\" x=\"{}\" y=\"{}\">{axis}</text>", if x == SAID[0] { 170 } else { x }, y - 8)?;
+                writeln!(out, "<text class=\"a\" x=\"{}\" y=\"{}\">{axis}</text>", x, y - 4)?;
             }
             for group in &of.groups {
                 writeln!(out, "<g class=\"row\"><title>hook {}, {}</title>", of.hook, xml(&group.label()))?;
                 for (said, x) in group.said.iter().zip(SAID) {
                     if let Some(said) = said {
-                        write!(out, "<text x=\"{x}\" y=\"{}\">{}</text>", y + 11, xml(&said.replace("connector-", "cn-")))?;
+                        write!(
+                            out,
+                            "<text x=\"{x}\" y=\"{}\">{}</text>",
+                            y + 11,
+                            xml(&said.replace("connector-", "cn-"))
+                        )?;
                     }
                 }
                 write!(out, "<text class=\"n\" x=\"{}\" y=\"{}\">{}</text>", CELLS - 12, y + 11, group.members.len())?;
@@ -242,7 +253,10 @@ fn short(design: &str) -> String {
 fn head(matrix: &Matrix, out: &mut String) -> std::fmt::Result {
     let (designs, properties) = (matrix.rows.len(), matrix.survey.properties.len());
     let effort = matrix.survey.effort;
-    writeln!(out, "<text class=\"h\" x=\"{MARGIN}\" y=\"40\">A process forks, and user space is told: {designs} designs against {properties} properties</text>")?;
+    writeln!(
+        out,
+        "<text class=\"h\" x=\"{MARGIN}\" y=\"40\">A process forks, and user space is told: {designs} designs against {properties} properties</text>"
+    )?;
     writeln!(
         out,
         "<text class=\"s\" x=\"{MARGIN}\" y=\"62\">Linux 2.6.11, simulated. Each cell: all small scenarios of a property, \
@@ -257,21 +271,36 @@ fn head(matrix: &Matrix, out: &mut String) -> std::fmt::Result {
         (Found::Silent, "says nothing of this design", 200),
     ];
     for (found, text, width) in legend {
-        writeln!(out, "<use href=\"#{}\" x=\"{x}\" y=\"80\"/><text x=\"{}\" y=\"92\">{text}</text>", shape(found), x + 28)?;
+        writeln!(
+            out,
+            "<use href=\"#{}\" x=\"{x}\" y=\"80\"/><text x=\"{}\" y=\"92\">{text}</text>",
+            shape(found),
+            x + 28
+        )?;
         x += width + 28;
     }
-    writeln!(out, "<use href=\"#star\" x=\"{}\" y=\"88\"/><text class=\"f\" x=\"{}\" y=\"92\">on the Pareto front</text>", x + 8, x + 22)?;
-    x += 170;
-    writeln!(out, "<use href=\"#arrow\" x=\"{x}\" y=\"88\"/><text class=\"m\" x=\"{}\" y=\"92\">a design of history</text>", x + 14)
+    writeln!(
+        out,
+        "<use href=\"#star\" x=\"{}\" y=\"88\"/><text class=\"f\" x=\"{}\" y=\"92\">on the Pareto front</text>",
+        x + 8,
+        x + 22
+    )?;
+    x += 150;
+    writeln!(
+        out,
+        "<use href=\"#arrow\" x=\"{x}\" y=\"88\"/><text class=\"m\" x=\"{}\" y=\"92\">a design of history</text>",
+        x + 14
+    )?;
+    x += 160;
+    writeln!(
+        out,
+        "<use href=\"#b\" x=\"{x}\" y=\"80\"/><rect x=\"{x}\" y=\"80\" width=\"8\" height=\"13\" fill=\"#a3260f\"/>"
+    )?;
+    writeln!(out, "<text x=\"{}\" y=\"92\">share of designs that break it</text>", x + 28)
 }
 
 /// Concerns, and the slanted titles of the properties above them.
-fn titles(
-    matrix: &Matrix,
-    columns: &[Column],
-    concerns: &[(Concern, u32, u32)],
-    out: &mut String,
-) -> std::fmt::Result {
+fn titles(matrix: &Matrix, columns: &[Column], concerns: &[(Concern, u32, u32)], out: &mut String) -> std::fmt::Result {
     let y = HEAD + TITLES;
     for column in columns {
         let property = &matrix.survey.properties[column.number];
@@ -316,7 +345,12 @@ fn foot(matrix: &Matrix, mut y: u32, out: &mut String) -> Result<u32, std::fmt::
     let front = matrix.front.as_deref().unwrap_or_default();
     let mut scores: Vec<_> = front.iter().map(|on| on.score).collect();
     scores.dedup();
-    writeln!(out, "<text class=\"k\" x=\"{MARGIN}\" y=\"{y}\">Pareto front: {} designs, {} different scores</text>", front.len(), scores.len())?;
+    writeln!(
+        out,
+        "<text class=\"k\" x=\"{MARGIN}\" y=\"{y}\">Pareto front: {} designs, {} different scores</text>",
+        front.len(),
+        scores.len()
+    )?;
     writeln!(
         out,
         "<text class=\"s\" x=\"{MARGIN}\" y=\"{}\">No design is worse by none of these and better by one. Safety, loss, order: properties violated. \
@@ -324,7 +358,10 @@ fn foot(matrix: &Matrix, mut y: u32, out: &mut String) -> Result<u32, std::fmt::
         y + 20
     )?;
     y += 44;
-    writeln!(out, "<text class=\"t\" xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{y}\">safety  loss  order  cost: nobody     one   design, the first of those with this score</text>")?;
+    writeln!(
+        out,
+        "<text class=\"t\" xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{y}\">safety  loss  order  cost: nobody     one   design, the first of those with this score</text>"
+    )?;
     for score in scores.iter().take(SHOWN) {
         y += ROW + 2;
         let same: Vec<_> = front.iter().filter(|on| on.score == *score).collect();
@@ -337,7 +374,11 @@ fn foot(matrix: &Matrix, mut y: u32, out: &mut String) -> Result<u32, std::fmt::
     }
     if scores.len() > SHOWN {
         y += ROW;
-        writeln!(out, "<text class=\"s\" x=\"{MARGIN}\" y=\"{y}\">and {} more: forklab matrix</text>", scores.len() - SHOWN)?;
+        writeln!(
+            out,
+            "<text class=\"s\" x=\"{MARGIN}\" y=\"{y}\">and {} more: forklab matrix</text>",
+            scores.len() - SHOWN
+        )?;
     }
     Ok(y + 30)
 }

@@ -50,6 +50,14 @@ struct Node {
     seq: Option<Seq>,
 }
 
+impl Cbus {
+    /// For a kernel that is copied; `None` while events wait.
+    pub(super) fn copy(&self) -> Option<Cbus> {
+        let nothing_waits = self.list.borrow().is_empty();
+        nothing_waits.then(|| Cbus { longest: self.longest.clone(), ..Cbus::default() })
+    }
+}
+
 impl Default for Cbus {
     fn default() -> Cbus {
         Cbus {

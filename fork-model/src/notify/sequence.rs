@@ -12,6 +12,7 @@ use crate::design::{Seq, Sequence};
 const COUNTS: Object = Object::named("proc_event_counts");
 
 /// The counters: `cn_fork_seq` and its lock, `proc_event_counts` of each CPU.
+#[derive(Clone)]
 pub struct Counters {
     next: Shared<u32>,
     lock: Lock,
