@@ -118,8 +118,7 @@ fn story(design: Design, listeners: u32) -> Story {
     let source = Source::BuiltIn("tour".to_owned());
     let scenario = scenario(&source).expect("built in, and tested").expect("no recording");
     let mut setup = Spec { design: Asked::from(design), ..Spec::new(source) }.setup(Some(&scenario));
-    let listener =
-        |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd, control: None };
+    let listener = |i| Listener { name: format!("l{i}"), pace: Pace::DrainAtEnd, ..Listener::default() };
     setup.listeners = (0..listeners).map(listener).collect();
     let world = Rc::new(World::new(&setup).expect("a story of two tasks"));
     world.begin(Calm);
