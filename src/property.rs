@@ -8,24 +8,46 @@
 //! |---|---|
 //! | [`safety`] | may the kernel do that there? |
 //! | [`cost`] | who pays, and how much? |
+//! | [`gates`] | who is asked whether somebody listens? |
+//! | [`loss`] | what is lost, and who learns of it? |
 //!
 //! `forklab check` tries one design against all of them, `forklab matrix` all designs, `forklab museum` shows where each was
 //! broken in history.
 
 use fork_model::Design;
-use fork_model::facts::Fact;
+use fork_model::facts::{Fact, Paid};
 use sim::{Ended, Law, Rule, Violation};
 
 use crate::lab::observe::Observed;
 
 pub mod cost;
+mod event;
+pub mod gates;
+pub mod loss;
 pub mod safety;
 pub mod trial;
 
 pub use trial::{CaseTrial, Found, check_case};
 
 /// All properties, in the order of their numbers.
-pub const ALL: &[&Property] = &[&cost::P1, &safety::P17, &safety::P18];
+pub const ALL: &[&Property] = &[
+    &cost::P1,
+    &cost::P2,
+    &gates::P3,
+    &gates::P4,
+    &gates::P5,
+    &gates::P6,
+    &cost::P8,
+    &cost::P13,
+    &safety::P17,
+    &safety::P18,
+    &loss::P21,
+    &loss::P22,
+    &loss::P23,
+    &cost::P24,
+    &cost::P25,
+    &cost::P26,
+];
 
 /// What a property is about: the columns of the matrix are grouped by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -197,6 +219,12 @@ pub struct Told {
     pub bytes: u64,
     /// See `allocs`.
     pub steps: u64,
+    /// How often it found a lock taken.
+    pub waits: u64,
+    /// In which step it began.
+    pub begun: u64,
+    /// The number that the event got.
+    pub seq: Option<fork_model::design::Seq>,
 }
 
 impl Run<'_> {
@@ -209,8 +237,10 @@ impl Run<'_> {
     /// Every notification, in the order in which they returned.
     pub fn told(&self) -> impl Iterator<Item = Told> {
         self.facts().iter().filter_map(|(step, fact)| match *fact {
-            Fact::Told { child_true, parent_said, child_said, outcome, allocs, bytes, steps, .. } => {
-                Some(Told { step: *step, child_true, child_said, parent_said, outcome, allocs, bytes, steps })
+            Fact::Told { child_true, parent_said, child_said, outcome, seq, begun, paid, .. } => {
+                let Paid { allocs, bytes, steps, waits } = paid;
+                let step = *step;
+                Some(Told { step, child_true, child_said, parent_said, outcome, allocs, bytes, steps, waits, begun, seq })
             }
             _ => None,
         })

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`gate`] | who is asked first |
 //! | [`sequence`] | the counters |
+//! | [`meter`] | what a lane pays for it |
 //! | [`send`] | one message of a format, made and broadcast |
 //! | [`cbus`] | delivery `deferred`: the list and its worker |
 //! | [`relay`] | delivery `signal`: registered processes and their queues |
@@ -24,6 +25,7 @@ use crate::facts::{Fact, Outcome};
 pub mod cbus;
 pub mod gate;
 pub mod helper;
+pub mod meter;
 pub mod relay;
 pub mod send;
 pub mod sequence;
@@ -57,15 +59,15 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
 
 /// Gate, number, message, delivery; and the fact that it was told.
 async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
-    let (before, step) = (sys.m.mem.counters(), sys.m.step());
-    let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
+    let begun = sys.m.step();
+    let deliver = async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } };
+    let ((seq, outcome), paid) = meter::metered(&sys.m, deliver).await;
     if outcome == Outcome::Kept {
         sys.core.fork_outcomes.borrow_mut().kept += 1;
     }
     if !sys.facts.on() {
         return;
     }
-    let after = sys.m.mem.counters();
     note_yields(sys, ids.child_pid);
     sys.note(|| Fact::Told {
         child_true,
@@ -74,9 +76,8 @@ async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
         seq,
         cpu: sys.m.cpu(),
         outcome,
-        allocs: after.allocs - before.allocs,
-        bytes: after.bytes - before.bytes,
-        steps: sys.m.step() - step,
+        begun,
+        paid,
     });
 }
 

@@ -17,6 +17,7 @@ use uevent::cn_proc::{McastOp, cn_proc_mcast_ctl};
 use uevent::connector::NETLINK_CONNECTOR;
 use uevent::wire::WireError;
 
+use crate::lab::life::Life;
 use crate::lab::world::{World, alone};
 use crate::scenario_file::{self, Control, Pace, Word};
 
@@ -41,6 +42,8 @@ pub struct Listener {
     lost: Cell<Lost>,
     /// What it has heard.
     pub heard: RefCell<Heard>,
+    /// What it said and did, and since when that counts.
+    pub life: Life,
 }
 
 /// What a listener has heard.
@@ -52,6 +55,8 @@ pub struct Heard {
     pub bytes: u64,
     /// How often it was told that something was lost (`-ENOBUFS`).
     pub overruns: u64,
+    /// In which steps, while facts are recorded.
+    pub told: Vec<u64>,
     /// The tree that it believes in.
     pub tree: Believed,
     /// The numbers of the events, of a design that numbers them.
@@ -81,6 +86,13 @@ impl Heard {
             self.messages.push(message.to_vec());
         }
         self.note(sys, sys.config.design.read(message));
+    }
+
+    fn overrun(&mut self, sys: &System) {
+        self.overruns += 1;
+        if sys.facts.on() {
+            self.told.push(sys.m.step());
+        }
     }
 
     fn note(&mut self, sys: &System, said: Result<Said, WireError>) {
@@ -134,6 +146,7 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
         } else {
             sock = bind(&s, number, &spec_).await;
         }
+        let signals_there = signals.is_some();
         let listener = Listener {
             name: spec_.name,
             sock: Cell::new(sock),
@@ -143,13 +156,19 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
             dying: Cell::new(false),
             lost: Cell::default(),
             heard: RefCell::default(),
+            life: Life::new(sock.is_some() || signals_there, !gate_needs_a_word(&design)),
         };
+        listener.life.begin();
         for control in before {
             match control.word {
-                Word::Die => close(&s, &listener).await,
+                Word::Die => {
+                    listener.life.note(0, Word::Die);
+                    close(&s, &listener).await;
+                }
                 word => say(&s, &listener, word).await,
             }
         }
+        listener.life.begin();
         listener
     })
 }
@@ -168,6 +187,17 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
 
 /// What a living listener says.
 async fn say(sys: &System, listener: &Listener, word: Word) {
+    let life = &listener.life;
+    if !Life::is_a_wish_for_more(word) {
+        life.note(sys.m.step(), word);
+    }
+    speak(sys, listener, word).await;
+    if Life::is_a_wish_for_more(word) {
+        life.note(sys.m.step(), word);
+    }
+}
+
+async fn speak(sys: &System, listener: &Listener, word: Word) {
     let filter = |on| {
         if let Some(sock) = listener.sock.get() {
             sys.core.sock(sock, |sock| sock.filters_forks = on);
@@ -191,6 +221,7 @@ async fn close(sys: &System, listener: &Listener) {
     if let Some(signals) = &listener.signals {
         signals.die(sys);
     }
+    listener.life.close(sys.m.step());
 }
 
 /// Starts the lanes of all listeners: one that reads, unless it reads at the end only, and one that says what it says.
@@ -287,7 +318,7 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
     match netlink_recvmsg(&sys.core, sock, &mut message, ROOM, flags).await {
         Ok(_) => listener.heard.borrow_mut().hear(sys, &message),
         Err(sim::Errno::Again) => return false,
-        Err(_) => listener.heard.borrow_mut().overruns += 1,
+        Err(_) => listener.heard.borrow_mut().overrun(sys),
     }
     true
 }

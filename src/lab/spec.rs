@@ -36,6 +36,17 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("overrun", include_str!("../scenarios/overrun.toml")),
     ("thread", include_str!("../scenarios/thread.toml")),
     ("tour", include_str!("../scenarios/tour.toml")),
+    // Of the exhibits about cost, gates and loss.
+    ("filter", include_str!("../scenarios/filter.toml")),
+    ("gone", include_str!("../scenarios/gone.toml")),
+    ("ignore-first", include_str!("../scenarios/ignore-first.toml")),
+    ("neighbours", include_str!("../scenarios/neighbours.toml")),
+    ("one-fork", include_str!("../scenarios/one-fork.toml")),
+    ("says-off", include_str!("../scenarios/says-off.toml")),
+    ("slow-listener", include_str!("../scenarios/slow-listener.toml")),
+    ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
+    ("two-forks", include_str!("../scenarios/two-forks.toml")),
+    ("two-listeners", include_str!("../scenarios/two-listeners.toml")),
 ];
 
 /// What the tasks do: where it comes from.

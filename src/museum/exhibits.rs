@@ -1,5 +1,9 @@
 //! The first wing: what mails found wrong with the designs that history tried.
 
+mod cost;
+mod gates;
+mod loss;
+
 use fork_model::Design;
 
 use crate::property::{self, Case, Property};
@@ -75,4 +79,24 @@ pub const ALL: &[Exhibit] = &[
         design: "hook=end",
         mended: Mended::By("hook=end-saved-pid"),
     },
+    // About cost, gates and loss.
+    cost::P2,
+    gates::P3A,
+    gates::P3B,
+    gates::P4,
+    gates::P5,
+    gates::P6,
+    cost::P8A,
+    cost::P8B,
+    cost::P13,
+    loss::P21,
+    loss::P22A,
+    loss::P22B,
+    loss::P23A,
+    loss::P23B,
+    cost::P24,
+    cost::P25A,
+    cost::P25B,
+    cost::P25C,
+    cost::P26,
 ];

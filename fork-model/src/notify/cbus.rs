@@ -11,6 +11,7 @@ use sim::mm::Buf;
 use sim::{Errno, Gfp, Handle, Site};
 use uevent::wire::connector::ForkIds;
 
+use super::meter::metered;
 use super::note_yields;
 use super::send::{count, send};
 use crate::System;
@@ -90,14 +91,14 @@ async fn process_one(sys: &System) -> bool {
     let node = list.borrow_mut().pop_front();
     drop(held);
     let Some(Node { memory, ids, seq }) = node else { return false };
-    let outcome = send(sys, &ids, seq).await;
+    let (outcome, paid) = metered(&sys.m, send(sys, &ids, seq)).await;
     sys.m.kfree(memory, "cbus_process_event");
     if outcome == Err(Errno::Srch) {
         super::gate::nobody_got_it(sys);
     }
     if sys.facts.on() {
         note_yields(sys, ids.child_pid);
-        sys.note(|| Fact::Sent { child_said: ids.child_pid, seq, cpu: sys.m.cpu(), outcome });
+        sys.note(|| Fact::Sent { child_said: ids.child_pid, seq, cpu: sys.m.cpu(), outcome, paid });
     }
     true
 }

@@ -40,6 +40,8 @@ pub(crate) async fn next(sys: &System) -> Option<Seq> {
         Sequence::Locked => {
             let held = counters.lock.take(&sys.m, Mode::SPIN).await;
             let number = counters.next.get();
+            // The other CPUs go on meanwhile, and whoever forks there stands before the lock (P13).
+            sys.m.point().await;
             counters.next.set(number.wrapping_add(1));
             drop(held);
             Some(Seq { number, cpu: None })
