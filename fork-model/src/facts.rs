@@ -82,6 +82,19 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The pid in whose story the order of this fact matters: a child is told of before or after it acts. Two facts about
+    /// different pids may be noted in any order; no law speaks of it.
+    pub(crate) fn about(&self) -> Option<i32> {
+        match self {
+            Fact::Acts { pid, .. } => Some(*pid),
+            Fact::Told { child_true, .. } => Some(*child_true),
+            Fact::Sent { child_said, .. } => Some(*child_said),
+            Fact::Forked { .. } | Fact::Yielded { .. } | Fact::Helper { .. } => None,
+        }
+    }
+}
+
 /// What a task does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {

@@ -1,9 +1,10 @@
 //! The line that tells of a fork, as a value: where it stands in `do_fork()` or `copy_process()`, and what it reads there.
 
-use sim::mm::POISON;
+use sim::mm::{POISON, Part};
 use uevent::wire::connector::ForkIds;
 
 use crate::design::axis;
+use crate::ground;
 use crate::notify::notify;
 use crate::{System, TaskRef};
 
@@ -96,7 +97,7 @@ impl Hook {
             Hook::End => {
                 let (child_pid, child_tgid) = fork
                     .sys
-                    .task_or_gone(fork.p, "do_fork() reads p->pid", |t| (t.pid, t.tgid))
+                    .part_or_gone(fork.p, Part::FIXED, "do_fork() reads p->pid", |t| (t.pid, t.tgid))
                     .unwrap_or((GONE, GONE));
                 fork.of_current(child_pid, child_tgid)
             }
@@ -111,13 +112,13 @@ impl Fork<'_> {
     /// The child's process id, from what `do_fork()` knows without the child's structure.
     #[must_use]
     pub fn tgid(&self) -> i32 {
-        if self.is_thread { self.sys.task(self.current, |t| t.tgid) } else { self.pid }
+        if self.is_thread { self.sys.fixed(self.current, |t| t.tgid) } else { self.pid }
     }
 
     /// The caller as the parent, and this child.
     #[must_use]
     pub fn of_current(&self, child_pid: i32, child_tgid: i32) -> ForkIds {
-        let (parent_pid, parent_tgid) = self.sys.task(self.current, |t| (t.pid, t.tgid));
+        let (parent_pid, parent_tgid) = self.sys.fixed(self.current, |t| (t.pid, t.tgid));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
     }
 
@@ -129,13 +130,14 @@ impl Fork<'_> {
     pub fn of_real_parent(&self) -> ForkIds {
         let who = "proc_fork_connector() reads p->pid";
         let Some((child_pid, child_tgid, parent)) =
-            self.sys.task_or_gone(self.p, who, |t| (t.pid, t.tgid, t.real_parent))
+            self.sys.part_or_gone(self.p, ground::PARENT, who, |t| (t.pid, t.tgid, t.real_parent))
         else {
             return ForkIds { parent_pid: GONE, parent_tgid: GONE, child_pid: GONE, child_tgid: GONE };
         };
         // A child in the process table has a parent that is there. A released one that has not left its CPU may not.
         let who = "proc_fork_connector() reads p->real_parent->pid";
-        let (parent_pid, parent_tgid) = self.sys.task_or_gone(parent, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
+        let (parent_pid, parent_tgid) =
+            self.sys.part_or_gone(parent, Part::FIXED, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
     }
 }

@@ -15,7 +15,8 @@
 use std::rc::Rc;
 
 use sim::Errno;
-use uevent::kobject_uevent::kobject_fork;
+use sim::touch::Access;
+use uevent::kobject_uevent::{FORK_OUTCOMES, kobject_fork};
 use uevent::wire::connector::ForkIds;
 
 use crate::System;
@@ -63,6 +64,7 @@ async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
     let deliver = async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } };
     let ((seq, outcome), paid) = meter::metered(&sys.m, deliver).await;
     if outcome == Outcome::Kept {
+        sys.m.touch(FORK_OUTCOMES, Access::Add);
         sys.core.fork_outcomes.borrow_mut().kept += 1;
     }
     if !sys.facts.on() {

@@ -45,7 +45,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("says-off", include_str!("../scenarios/says-off.toml")),
     ("slow-listener", include_str!("../scenarios/slow-listener.toml")),
     ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
-    ("two-forks", include_str!("../scenarios/two-forks.toml")),
+    ("twice", include_str!("../scenarios/twice.toml")),
     ("two-listeners", include_str!("../scenarios/two-listeners.toml")),
 ];
 

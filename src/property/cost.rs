@@ -143,7 +143,7 @@ property! {
     P25 "deferral moves the cost, and may exhaust memory or lose what it puts off", Cost;
     said: ["2005-04-01" "Andrew Morton, Paul Jackson" "20050401111134.49a8af5f.akpm@osdl.org"];
     rules: [];
-    cases: [Case::of("two-forks"), Case::of("one-fork").with_faults(1)];
+    cases: [Case::of("twice"), Case::of("one-fork").with_faults(1)];
     fn p25(run) {
         let events = events(run);
         let no_place = run.observed.failed.iter().any(|(site, _)| *site == NODE.0);
@@ -184,7 +184,7 @@ property! {
     P26 "one packet is sent for each fact", Cost;
     said: ["2005-03-29" "Paul Jackson" ""];
     rules: [];
-    cases: [Case::of("two-forks")];
+    cases: [Case::of("twice")];
     fn p26(run) {
         let events = events(run);
         for listener in &run.observed.world.listeners {

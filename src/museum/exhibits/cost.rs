@@ -68,7 +68,7 @@ pub(super) const P25B: Exhibit = Exhibit {
     property: &property::cost::P25,
     title: "deferred events pile up without a bound",
     says: "A task that forks again before the worker had its turn leaves a second node in the list, and so on: nothing bounds it but memory.",
-    case: Case::of("two-forks"),
+    case: Case::of("twice"),
     design: "format=connector-struct delivery=deferred",
     mended: Mended::By("format=connector-struct"),
 };
@@ -88,7 +88,7 @@ pub(super) const P26: Exhibit = Exhibit {
     property: &property::cost::P26,
     title: "one packet is sent for each fact",
     says: "Two events that lie ready for one listener are two buffers, two sets of headers and two receives.",
-    case: Case::of("two-forks"),
+    case: Case::of("twice"),
     design: "",
     mended: Mended::Not("no design of the time put two events in one message, and one that waits for more would have to say how long"),
 };

@@ -63,7 +63,7 @@ impl Core {
 
 /// Counts a message that this listener does not get.
 pub(super) fn lose(core: &Core, sk: SockRef, why: Why) {
-    let (sock, room) = core.sock(sk, |s| {
+    let (sock, room) = core.queue(sk, |s| {
         match why {
             Why::Full => s.lost.full += 1,
             Why::Latched => s.lost.latched += 1,
