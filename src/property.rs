@@ -7,6 +7,8 @@
 //! | module | asks |
 //! |---|---|
 //! | [`safety`] | may the kernel do that there? |
+//! | [`truth`] | is it so, and said in time? |
+//! | [`numbers`] | what are the numbers good for? |
 //! | [`cost`] | who pays, and how much? |
 //! | [`gates`] | who is asked whether somebody listens? |
 //! | [`loss`] | what is lost, and who learns of it? |
@@ -20,13 +22,17 @@ use sim::{Ended, Law, Rule, Violation};
 
 use crate::lab::observe::Observed;
 
+mod account;
 pub mod cost;
-mod event;
 pub mod gates;
+mod look;
 pub mod loss;
+pub mod numbers;
 pub mod safety;
 pub mod trial;
+pub mod truth;
 
+pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
 
 /// All properties, in the order of their numbers.
@@ -38,9 +44,16 @@ pub const ALL: &[&Property] = &[
     &gates::P5,
     &gates::P6,
     &cost::P8,
+    &numbers::P11,
+    &numbers::P12,
     &cost::P13,
+    &numbers::P14,
+    &truth::P15,
+    &safety::P16,
     &safety::P17,
     &safety::P18,
+    &truth::P19,
+    &truth::P20,
     &loss::P21,
     &loss::P22,
     &loss::P23,

@@ -126,6 +126,12 @@ impl Listener {
         Lost { no_copy: lost.no_copy + of_signals, ..lost }
     }
 
+    /// Whether it says or does something in the run by which it may stop hearing.
+    #[must_use]
+    pub fn may_stop(&self) -> bool {
+        !self.controls.is_empty()
+    }
+
     /// Whether it closes its socket in the run.
     fn may_die(&self) -> bool {
         self.controls.iter().any(|control| control.word == Word::Die)

@@ -5,7 +5,7 @@
 use std::rc::Rc;
 
 use fork_model::facts::Fact;
-use sim::mm::{FaultRule, Faults};
+use sim::mm::{Failed, FaultRule, Faults};
 use sim::{Calm, Chooser, Ended};
 
 use crate::lab::program::Play;
@@ -25,6 +25,8 @@ pub struct Observed {
     pub facts: Vec<(u64, Fact)>,
     /// Allocations that failed, by site.
     pub failed: Vec<(&'static str, u64)>,
+    /// The first of them, one by one.
+    pub first_failed: Vec<Failed>,
 }
 
 /// Runs a scenario on the kernel of a [`Setup`] (see [`Spec::setup`](crate::lab::spec::Spec::setup)), recording facts.
@@ -62,8 +64,8 @@ pub fn observe_with(
     let steps = m.step();
     // What follows is no part of the run, and nobody's choice.
     m.hand_over(Calm);
-    let failed = m.mem.faults(|injector| {
-        let failed = injector.hits().to_vec();
+    let (failed, first_failed) = m.mem.faults(|injector| {
+        let failed = (injector.hits().to_vec(), injector.first().to_vec());
         injector.clear();
         failed
     });
@@ -73,5 +75,5 @@ pub fn observe_with(
         world.report_leaks();
     }
     let facts = world.sys.facts.take();
-    Ok(Observed { world, ended, steps, facts, failed })
+    Ok(Observed { world, ended, steps, facts, failed, first_failed })
 }

@@ -8,7 +8,7 @@ use fork_model::notify::cbus::NODE;
 use sim::Errno;
 
 use crate::lab::listen::Entry;
-use crate::property::event::{answered, cost, count, events};
+use crate::property::account::{answered, cost, count, accounts};
 use crate::property::{Case, Run, broken, property};
 
 /// Whether nobody has ever been there to listen.
@@ -43,7 +43,7 @@ property! {
     silent: |design| (design.gate == Gate::Always).then_some("nobody is asked, so that no answer is wrong: see P1");
     fn p2(run) {
         let nobody = nobody_ever(run);
-        let passed = events(run).into_iter().find(|event| nobody && event.told.outcome != Outcome::Kept);
+        let passed = accounts(run).into_iter().find(|event| nobody && event.told.outcome != Outcome::Kept);
         let Some(event) = passed else { return Ok(()) };
         let (told, answer) = (event.told, answered(event.told.outcome));
         let paid = cost(event.paid());
@@ -62,7 +62,7 @@ property! {
     cases: [Case::of("one-fork")];
     fn p8(run) {
         let listeners = &run.observed.world.listeners;
-        for event in events(run) {
+        for event in accounts(run) {
             let there = listeners.iter().filter(|listener| listener.life.is_there(event.told.begun)).count() as u64;
             let needs = 2 + there.saturating_sub(1);
             let paid = event.paid();
@@ -89,7 +89,7 @@ property! {
     P13 "one lock is taken by every CPU at every fork", Cost;
     said: ["2005-03-17" "Jesse Barnes" "200503170856.57893.jbarnes@engr.sgi.com"];
     rules: [];
-    cases: [Case::of("neighbours")];
+    cases: [Case::of("two-forks")];
     fn p13(run) {
         let Some(told) = run.told().find(|told| told.waits > 0) else { return Ok(()) };
         let forks = run.told().count() as u64;
@@ -145,7 +145,7 @@ property! {
     rules: [];
     cases: [Case::of("twice"), Case::of("one-fork").with_faults(1)];
     fn p25(run) {
-        let events = events(run);
+        let events = accounts(run);
         let no_place = run.observed.failed.iter().any(|(site, _)| *site == NODE.0);
         let lost = events.iter().find(|event| no_place && event.told.outcome == Outcome::Sent(Err(Errno::NoMem)));
         if let Some(event) = lost {
@@ -160,7 +160,7 @@ property! {
                 continue;
             }
             let now = event.told.step;
-            let waits = |event: &&super::event::Event| {
+            let waits = |event: &&super::account::Account| {
                 event.told.outcome == Outcome::Queued && event.sent.is_none_or(|sent| sent.step > now)
             };
             let waiting: Vec<_> = events[..=i].iter().filter(waits).collect();
@@ -186,12 +186,12 @@ property! {
     rules: [];
     cases: [Case::of("twice")];
     fn p26(run) {
-        let events = events(run);
+        let events = accounts(run);
         for listener in &run.observed.world.listeners {
             let heard = listener.heard.borrow();
             let lay_there = |entry: &Entry, step: u64| {
                 let Ok(said) = entry.said else { return false };
-                let of = |event: &&super::event::Event| event.told.child_said == said.ids.child_pid;
+                let of = |event: &&super::account::Account| event.told.child_said == said.ids.child_pid;
                 events.iter().find(of).is_some_and(|event| event.end() < step)
             };
             let pairs = heard.log.iter().zip(heard.log.iter().skip(1));

@@ -4,7 +4,7 @@ use fork_model::facts::Outcome;
 use sim::Errno;
 
 use crate::lab::listen::Listener;
-use crate::property::event::{answered, cost, events};
+use crate::property::account::{answered, cost, accounts};
 use crate::property::{Case, Run, Told, broken, property};
 
 /// The first event that a gate kept back although this listener asked for it, and there is this reason.
@@ -38,7 +38,7 @@ property! {
             let mut lives = listeners.iter().map(|listener| &listener.life).filter(|life| life.was_there()).peekable();
             lives.peek().is_some() && lives.all(|life| life.is_gone(step))
         };
-        let Some(event) = events(run).into_iter().find(|event| event.paid().allocs > 0 && all_gone(event.told.begun)) else {
+        let Some(event) = accounts(run).into_iter().find(|event| event.paid().allocs > 0 && all_gone(event.told.begun)) else {
             return Ok(());
         };
         let (paid, answer) = (cost(event.paid()), answered(event.told.outcome));
@@ -88,8 +88,8 @@ property! {
     cases: [Case::of("filter")];
     fn p6(run) {
         kept(kept_from(run, |told, _| {
-            let events = events(run);
-            let srch = |event: &&super::event::Event| event.outcome() == Some(Err(Errno::Srch)) && event.end() < told.begun;
+            let events = accounts(run);
+            let srch = |event: &&super::account::Account| event.outcome() == Some(Err(Errno::Srch)) && event.end() < told.begun;
             let before = events.iter().find(srch)?;
             let (child, step) = (before.told.child_true, before.end());
             Some(format!("in step {step} the event of {child} had reached nobody, as it was filtered, and the count was set to 0"))

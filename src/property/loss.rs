@@ -5,7 +5,7 @@ use sim::Errno;
 use uevent::af_netlink::Why;
 
 use crate::lab::listen::{Entry, Listener};
-use crate::property::event::{Event, cost, count, events};
+use crate::property::account::{Account, cost, count, accounts};
 use crate::property::{Case, broken, property};
 
 property! {
@@ -15,8 +15,8 @@ property! {
     rules: [];
     cases: [Case::of("boot-early")];
     fn p21(run) {
-        let io = |event: &Event| event.outcome() == Some(Err(Errno::Io)) && event.paid().allocs > 0;
-        let Some(event) = events(run).into_iter().find(io) else { return Ok(()) };
+        let io = |event: &Account| event.outcome() == Some(Err(Errno::Io)) && event.paid().allocs > 0;
+        let Some(event) = accounts(run).into_iter().find(io) else { return Ok(()) };
         let (child, paid) = (event.told.child_true, cost(event.paid()));
         broken(event.end(), format!("the event of {child} took {paid}, ended in -EIO as there is no socket yet, and nobody was told"))
     }
@@ -29,7 +29,7 @@ fn heard_of(listener: &Listener, child: i32) -> usize {
 }
 
 /// Whether the numbers show a listener that it lost this event: it got one before it and one behind it.
-fn sees_the_gap(listener: &Listener, event: &Event) -> bool {
+fn sees_the_gap(listener: &Listener, event: &Account) -> bool {
     let Some(lost) = event.told.seq else { return false };
     let heard = listener.heard.borrow();
     let mut numbers = heard.log.iter().filter_map(|entry| entry.said.ok()?.seq).filter(|seq| seq.cpu == lost.cpu);
@@ -46,12 +46,12 @@ property! {
         if !run.is_over() {
             return Ok(()); // What never came to its end may still arrive.
         }
-        let events = events(run);
+        let events = accounts(run);
         for (i, event) in events.iter().enumerate() {
             if event.told.outcome == Outcome::Kept {
                 continue;
             }
-            let same = |other: &&Event| other.told.child_said == event.told.child_said;
+            let same = |other: &&Account| other.told.child_said == event.told.child_said;
             for listener in run.observed.world.listeners.iter().filter(|listener| event.is_due_to(listener)) {
                 let nth = events[..=i].iter().filter(same).count();
                 let told = listener.heard.borrow().told.iter().any(|step| *step >= event.told.begun);

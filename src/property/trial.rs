@@ -5,10 +5,11 @@ use serde::Serialize;
 use sim::Chooser;
 use sim::explore::parallel::{How, explore};
 use sim::explore::{Ran, Trial, Verdict};
-use sim::mm::{FaultRule, Times};
+use sim::mm::{FaultRule, Faults, Times};
 
 use crate::input::InputError;
 use crate::lab::observe::observe_with;
+use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec, scenario};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
@@ -84,7 +85,11 @@ fn last_decision(finding: &sim::explore::Finding) -> u64 {
 impl Trial for CaseTrial {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
         let explore = self.faults;
-        let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
+        let ask = |faults: &mut Faults| {
+            faults_of_file(faults, Some(&self.scenario));
+            faults.explore = explore;
+        };
+        let observed = observe_with(&self.setup, &self.scenario, ask, chooser);
         let observed = observed.expect("a scenario that is explored is small");
         let m = &observed.world.sys.m;
         let found = if observed.ended == sim::Ended::Stopped {

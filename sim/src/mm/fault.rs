@@ -91,7 +91,22 @@ pub struct Faults {
     /// both answers wherever it does.
     pub explore: u32,
     hits: Vec<(&'static str, u64)>,
+    first: Vec<Failed>,
 }
+
+/// One allocation that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// In which step.
+    pub step: u64,
+    /// Where.
+    pub site: &'static str,
+    /// Whether it was allowed to wait for memory.
+    pub gfp: Gfp,
+}
+
+/// Failures that are kept one by one.
+const FIRST: usize = 64;
 
 impl Faults {
     /// One more rule. Counting starts now.
@@ -101,7 +116,21 @@ impl Faults {
 
     /// Forgets all rules and stops failslab.
     pub fn clear(&mut self) {
-        *self = Faults { hits: std::mem::take(&mut self.hits), ..Faults::default() };
+        let (hits, first) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.first));
+        *self = Faults { hits, first, ..Faults::default() };
+    }
+
+    /// The first allocations that failed, in order: as many as a small scenario has.
+    #[must_use]
+    pub fn first(&self) -> &[Failed] {
+        &self.first
+    }
+
+    /// Notes one that failed.
+    pub(crate) fn note(&mut self, failed: Failed) {
+        if self.first.len() < FIRST {
+            self.first.push(failed);
+        }
     }
 
     /// Sites that failed, and how many of their allocations did.

@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::fault::Failed;
 use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
@@ -640,6 +641,9 @@ impl Machine {
         self.mem.faults.borrow().touch(self, site);
         let ask = || self.choose(Question::Fault(site), 2) == 1;
         let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
+        if fails {
+            self.mem.faults.borrow_mut().note(Failed { step: self.step(), site, gfp });
+        }
         self.mem.faulty.set(self.mem.faults.borrow().is_active());
         fails
     }

@@ -1,4 +1,4 @@
-//! An event from the fork that it tells of to the listeners: who is due, who got it, what all of it cost.
+//! The account of an event, from its fork to its message: what it cost and where, what came of it, to whom it is due.
 
 use fork_model::facts::{Fact, Outcome, Paid};
 use sim::Errno;
@@ -14,15 +14,15 @@ pub(super) struct Sent {
     pub paid: Paid,
 }
 
-/// One event.
+/// One event, and its account.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Event {
+pub(super) struct Account {
     pub told: Told,
     /// If it was queued, and a worker came to it.
     pub sent: Option<Sent>,
 }
 
-impl Event {
+impl Account {
     /// The step in which nothing more happened to it, as far as the kernel is concerned.
     pub fn end(&self) -> u64 {
         self.sent.map_or(self.told.step, |sent| sent.step.max(self.told.step))
@@ -52,11 +52,11 @@ impl Event {
 }
 
 /// All events of a run, in the order in which their notifications returned.
-pub(super) fn events(run: &Run<'_>) -> Vec<Event> {
-    let mut events: Vec<_> = run.told().map(|told| Event { told, sent: None }).collect();
+pub(super) fn accounts(run: &Run<'_>) -> Vec<Account> {
+    let mut events: Vec<_> = run.told().map(|told| Account { told, sent: None }).collect();
     for (step, fact) in run.facts() {
         let Fact::Sent { child_said, seq, outcome, paid, .. } = *fact else { continue };
-        let its = |event: &&mut Event| {
+        let its = |event: &&mut Account| {
             let told = &event.told;
             event.sent.is_none() && told.outcome == Outcome::Queued && (told.child_said, told.seq) == (child_said, seq)
         };
