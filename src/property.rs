@@ -253,7 +253,19 @@ impl Run<'_> {
             Fact::Told { child_true, parent_said, child_said, outcome, seq, begun, paid, .. } => {
                 let Paid { allocs, bytes, steps, waits } = paid;
                 let step = *step;
-                Some(Told { step, child_true, child_said, parent_said, outcome, allocs, bytes, steps, waits, begun, seq })
+                Some(Told {
+                    step,
+                    child_true,
+                    child_said,
+                    parent_said,
+                    outcome,
+                    allocs,
+                    bytes,
+                    steps,
+                    waits,
+                    begun,
+                    seq,
+                })
             }
             _ => None,
         })

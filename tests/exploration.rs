@@ -56,12 +56,19 @@ fn counts() {
         for listeners in [0, 1] {
             for cpus in [None, Some(8)] {
                 for facts in [true] {
-                let mut seen = Seen::new("hook=end", text);
-                if listeners == 0 { seen.setup.listeners.clear(); }
-                if let Some(cpus) = cpus { seen.setup.machine.cpus = cpus; }
-                let start = std::time::Instant::now();
-                let verdict = search(&seen, Exhaustive::default(), 20_000, |_| ());
-                println!("{name} listeners={listeners} cpus={cpus:?} facts={facts} {verdict:?} {:?}", start.elapsed());
+                    let mut seen = Seen::new("hook=end", text);
+                    if listeners == 0 {
+                        seen.setup.listeners.clear();
+                    }
+                    if let Some(cpus) = cpus {
+                        seen.setup.machine.cpus = cpus;
+                    }
+                    let start = std::time::Instant::now();
+                    let verdict = search(&seen, Exhaustive::default(), 20_000, |_| ());
+                    println!(
+                        "{name} listeners={listeners} cpus={cpus:?} facts={facts} {verdict:?} {:?}",
+                        start.elapsed()
+                    );
                 }
             }
         }

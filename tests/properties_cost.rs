@@ -1,21 +1,24 @@
 //! The exhibits about cost, gates and loss: each is found in the design that history blames and proved away in the one that
 //! mends it, in every schedule of its case.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use fork_model::Design;
+use fork_model::facts::{Fact, Paid};
+use forklab::lab::observe::{Observed, observe};
 use forklab::lab::run::{Loaded, Watch, run};
-use forklab::lab::spec::Spec;
+use forklab::lab::spec::{Source, Spec, parse_scenario};
 use forklab::museum::exhibits::{ALL, Exhibit, Mended};
 use forklab::property::{Case, Property, check_case};
 use insta::assert_snapshot;
 use sim::explore::Verdict;
 use sim::explore::parallel::How;
 use sim::explore::shrink::shrink;
+use sim::{Calm, Seeded};
 
 /// The properties of this file.
-const MINE: [&str; 14] =
-    ["P2", "P3", "P4", "P5", "P6", "P8", "P13", "P21", "P22", "P23", "P24", "P25", "P26", "P1"];
+const MINE: [&str; 14] = ["P2", "P3", "P4", "P5", "P6", "P8", "P13", "P21", "P22", "P23", "P24", "P25", "P26", "P1"];
 
 fn mine() -> impl Iterator<Item = &'static Exhibit> {
     ALL.iter().filter(|exhibit| MINE.contains(&exhibit.property.id))
@@ -29,7 +32,8 @@ fn design(text: &str) -> Design {
 fn is_repeated(line: &str, text: &str) {
     let once = || {
         let spec: Spec = line.parse().unwrap_or_else(|error| panic!("{line}: {error}"));
-        run(&Loaded::new(spec, |_| ()).expect("loaded"), Watch::default()).unwrap_or_else(|error| panic!("{line}: {error}"))
+        run(&Loaded::new(spec, |_| ()).expect("loaded"), Watch::default())
+            .unwrap_or_else(|error| panic!("{line}: {error}"))
     };
     let (first, second) = (once(), once());
     assert_eq!(first.replay, line, "a line is its own replay");
@@ -62,7 +66,8 @@ fn every_exhibit_is_found_in_its_design_and_proved_away_in_the_one_that_mends_it
     for exhibit in mine() {
         let started = std::env::var_os("SHOW").map(|_| eprintln!("{} …", exhibit.id));
         let (proved, found) = row(exhibit.property, exhibit.case, exhibit.design());
-        let faults = if exhibit.case.faults > 0 { format!(", {} may fail", exhibit.case.faults) } else { String::new() };
+        let faults =
+            if exhibit.case.faults > 0 { format!(", {} may fail", exhibit.case.faults) } else { String::new() };
         let _ = writeln!(table, "{} {} in {}{faults}", exhibit.id, exhibit.title, exhibit.case.scenario);
         let _ = writeln!(table, "  {}: {found}", exhibit.design());
         if proved || !found.starts_with("violated") {
@@ -89,4 +94,86 @@ fn every_exhibit_is_found_in_its_design_and_proved_away_in_the_one_that_mends_it
     }
     assert_eq!(wrong, [""; 0], "{table}");
     assert_snapshot!("exhibits", table);
+}
+
+#[test]
+fn every_law_of_these_is_broken_by_an_exhibit() {
+    let broken: Vec<_> = mine().map(|exhibit| exhibit.property.id).collect();
+    let never: Vec<_> = MINE.iter().filter(|id| !broken.contains(id)).collect();
+    assert!(never.is_empty(), "a law that nothing breaks says nothing: {never:?}");
+}
+
+/// A calm run of a scenario under a design.
+fn calm(scenario: &str, design: Design) -> Observed {
+    let source = Source::BuiltIn(scenario.into());
+    let file = forklab::lab::spec::scenario(&source).expect("built in").expect("a scenario");
+    let spec = Spec { design: design.into(), ..Spec::new(source) };
+    observe(&spec.setup(Some(&file)), &file, &[], Calm).expect("room")
+}
+
+/// What two events of one task cost, in figures: those of the remarks P1, P8, P25 and P26.
+#[test]
+fn what_an_event_costs_by_design() {
+    let mut table = "  fork pays for 2 events             worker pays          listener       design\n".to_owned();
+    table += "  allocations  bytes  steps   allocations  bytes  steps   bytes receives\n";
+    for scenario in ["nobody", "burst"] {
+        table += &format!("{scenario}\n");
+        for axes in [
+            "",
+            "gate=has-listeners",
+            "format=keys",
+            "format=connector-ascii",
+            "format=connector-struct",
+            "format=connector-struct delivery=deferred",
+            "format=connector-struct delivery=batched",
+            "delivery=signal",
+        ] {
+            let run = calm(scenario, design(axes));
+            let (mut fork, mut worker) = (Paid::default(), Paid::default());
+            for (_, fact) in &run.facts {
+                match fact {
+                    Fact::Told { paid, .. } => fork += *paid,
+                    Fact::Sent { paid, .. } => worker += *paid,
+                    _ => {}
+                }
+            }
+            let (bytes, receives) = run.world.listeners.first().map_or((0, 0), |listener| {
+                let heard = listener.heard.borrow();
+                let steps: BTreeSet<_> = heard.log.iter().map(|entry| entry.step).collect();
+                (heard.bytes, steps.len())
+            });
+            let figures = |paid: Paid| format!("{:>11} {:>6} {:>6}", paid.allocs, paid.bytes, paid.steps);
+            let axes = if axes.is_empty() { "as posted" } else { axes };
+            table += &format!("  {}   {}   {bytes:>5} {receives:>8}   {axes}\n", figures(fork), figures(worker));
+        }
+    }
+    assert_snapshot!("costs", table);
+}
+
+/// The most that any of many seeds has the forks of so many CPUs wait for the lock of the counter.
+fn most_waits(cpus: u32, sequence: &str) -> u64 {
+    let task = |i: u32| {
+        let name = char::from(b'a' + u8::try_from(i).expect("few CPUs"));
+        format!("[[tasks]]\nname = \"p{name}\"\ndoes = [\"fork c{name}\"]\n[[tasks]]\nname = \"c{name}\"\n")
+    };
+    let tasks: String = (0..cpus).map(task).collect();
+    let text = format!("name = \"x\"\n[machine]\ncpus = {cpus}\n{tasks}");
+    let file = parse_scenario("x", &text).expect("a scenario");
+    let design = design(&format!("sequence={sequence} format=connector-struct"));
+    let spec = Spec { design: design.into(), ..Spec::new(Source::BuiltIn("x".into())) };
+    let setup = spec.setup(Some(&file));
+    let waits = (0..400).map(|seed| {
+        let run = observe(&setup, &file, &[], Seeded::new(seed)).expect("room");
+        run.world.sys.m.lock_waits("cn_fork_lock")
+    });
+    waits.max().unwrap_or(0)
+}
+
+#[test]
+fn forks_wait_the_longer_for_the_lock_of_the_counter_the_more_cpus_there_are_and_never_for_a_count_of_their_own() {
+    let cpus = [1, 2, 4, 8];
+    let locked: Vec<_> = cpus.iter().map(|cpus| most_waits(*cpus, "locked")).collect();
+    assert!(locked.is_sorted_by(|fewer, more| fewer < more), "{locked:?}");
+    assert_eq!(locked[0], 0, "alone on the machine");
+    assert_eq!(cpus.map(|cpus| most_waits(cpus, "per-cpu")), [0; 4]);
 }

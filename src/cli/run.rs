@@ -78,7 +78,7 @@ pub(super) struct RunArgs {
     /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct
     #[arg(long, value_parser = format)]
     format: Option<Format>,
-    /// How it is sent: broadcast (as posted), deferred, signal or hotplug
+    /// How it is sent: broadcast (as posted), deferred, signal, hotplug or batched
     #[arg(long, value_parser = delivery)]
     delivery: Option<Delivery>,
     /// Draw who steps next from this seed; without it, whoever runs goes on

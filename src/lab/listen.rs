@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fork_model::design::{Delivery, Gate, Over, Said};
+use fork_model::notify::WISHES;
 use fork_model::notify::relay::{Registered, register};
 use fork_model::numbers::Numbers;
 use fork_model::tree::Believed;
@@ -92,7 +93,12 @@ impl Heard {
         if self.messages.len() < KEPT {
             self.messages.push(message.to_vec());
         }
-        self.note(sys, sys.config.design.read(message));
+        let design = sys.config.design;
+        if design.delivery == Delivery::Batched {
+            design.messages(message).into_iter().for_each(|message| self.note(sys, design.read(message)));
+        } else {
+            self.note(sys, design.read(message));
+        }
     }
 
     fn overrun(&mut self, sys: &System) {
@@ -201,13 +207,16 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
 
 /// What a living listener says.
 async fn say(sys: &System, listener: &Listener, word: Word) {
-    let life = &listener.life;
+    let note = || {
+        sys.m.touch(WISHES, Access::Write);
+        listener.life.note(sys.m.step(), word);
+    };
     if !Life::is_a_wish_for_more(word) {
-        life.note(sys.m.step(), word);
+        note();
     }
     speak(sys, listener, word).await;
     if Life::is_a_wish_for_more(word) {
-        life.note(sys.m.step(), word);
+        note();
     }
 }
 
@@ -238,6 +247,7 @@ async fn close(sys: &System, listener: &Listener) {
     if let Some(signals) = &listener.signals {
         signals.die(sys);
     }
+    sys.m.touch(WISHES, Access::Write);
     listener.life.close(sys.m.step());
 }
 

@@ -52,6 +52,7 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("waited", include_str!("../scenarios/waited.toml")),
     ("zombie", include_str!("../scenarios/zombie.toml")),
     // Of the exhibits about cost, gates and loss.
+    ("burst", include_str!("../scenarios/burst.toml")),
     ("filter", include_str!("../scenarios/filter.toml")),
     ("gone", include_str!("../scenarios/gone.toml")),
     ("ignore-first", include_str!("../scenarios/ignore-first.toml")),

@@ -8,7 +8,7 @@ use fork_model::notify::cbus::NODE;
 use sim::Errno;
 
 use crate::lab::listen::Entry;
-use crate::property::account::{answered, cost, count, accounts};
+use crate::property::account::{accounts, answered, cost, count};
 use crate::property::{Case, Run, broken, property};
 
 /// Whether nobody has ever been there to listen.
@@ -184,7 +184,7 @@ property! {
     P26 "one packet is sent for each fact", Cost;
     said: ["2005-03-29" "Paul Jackson" ""];
     rules: [];
-    cases: [Case::of("twice")];
+    cases: [Case::of("burst")];
     fn p26(run) {
         let events = accounts(run);
         for listener in &run.observed.world.listeners {

@@ -4,7 +4,7 @@ use fork_model::facts::Outcome;
 use sim::Errno;
 
 use crate::lab::listen::Listener;
-use crate::property::account::{answered, cost, accounts};
+use crate::property::account::{accounts, answered, cost};
 use crate::property::{Case, Run, Told, broken, property};
 
 /// The first event that a gate kept back although this listener asked for it, and there is this reason.

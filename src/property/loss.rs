@@ -5,7 +5,7 @@ use sim::Errno;
 use uevent::af_netlink::Why;
 
 use crate::lab::listen::{Entry, Listener};
-use crate::property::account::{Account, cost, count, accounts};
+use crate::property::account::{Account, accounts, cost, count};
 use crate::property::{Case, broken, property};
 
 property! {

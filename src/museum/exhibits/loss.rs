@@ -20,7 +20,9 @@ pub(super) const P22A: Exhibit = Exhibit {
     says: "kobject_fork() returns nothing: without memory for path, environment or message the fork succeeds, and neither it nor any listener learns of the loss.",
     case: Case::of("one-fork").with_faults(1),
     design: "",
-    mended: Mended::Not("every design that history tried drops what the sender is told, and a listener cannot miss what was never numbered, or was the last"),
+    mended: Mended::Not(
+        "every design that history tried drops what the sender is told, and a listener cannot miss what was never numbered, or was the last",
+    ),
 };
 
 pub(super) const P22B: Exhibit = Exhibit {
@@ -30,7 +32,9 @@ pub(super) const P22B: Exhibit = Exhibit {
     says: "With fewer allocations there is less to fail, but proc_fork_connector() returns nothing either, and says so in a comment. A number shows a gap only when another event follows.",
     case: Case::of("one-fork").with_faults(1),
     design: "gate=has-listeners sequence=per-cpu format=connector-struct",
-    mended: Mended::Not("as for the patch: no design tells the forking task, and a gap in the numbers needs a later event"),
+    mended: Mended::Not(
+        "as for the patch: no design tells the forking task, and a gap in the numbers needs a later event",
+    ),
 };
 
 pub(super) const P23A: Exhibit = Exhibit {
