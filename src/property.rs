@@ -226,14 +226,8 @@ pub struct Told {
     pub parent_said: i32,
     /// What came of it.
     pub outcome: fork_model::facts::Outcome,
-    /// What it cost.
-    pub allocs: u64,
-    /// See `allocs`.
-    pub bytes: u64,
-    /// See `allocs`.
-    pub steps: u64,
-    /// How often it found a lock taken.
-    pub waits: u64,
+    /// What it cost the forking task.
+    pub paid: Paid,
     /// In which step it began.
     pub begun: u64,
     /// The number that the event got.
@@ -251,21 +245,7 @@ impl Run<'_> {
     pub fn told(&self) -> impl Iterator<Item = Told> {
         self.facts().iter().filter_map(|(step, fact)| match *fact {
             Fact::Told { child_true, parent_said, child_said, outcome, seq, begun, paid, .. } => {
-                let Paid { allocs, bytes, steps, waits } = paid;
-                let step = *step;
-                Some(Told {
-                    step,
-                    child_true,
-                    child_said,
-                    parent_said,
-                    outcome,
-                    allocs,
-                    bytes,
-                    steps,
-                    waits,
-                    begun,
-                    seq,
-                })
+                Some(Told { step: *step, child_true, child_said, parent_said, outcome, paid, begun, seq })
             }
             _ => None,
         })

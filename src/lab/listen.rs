@@ -59,6 +59,8 @@ pub struct Listener {
 pub struct Heard {
     /// Messages received.
     pub received: u64,
+    /// Receives that brought one or several of them.
+    pub receives: u64,
     /// Bytes of them.
     pub bytes: u64,
     /// How often it was told that something was lost (`-ENOBUFS`).
@@ -80,6 +82,8 @@ pub struct Heard {
 pub struct Entry {
     /// The step of the receive.
     pub step: u64,
+    /// Which receive of this listener it was, from 1: a batch of messages comes with one.
+    pub receive: u64,
     /// What it said: who forked whom, its number, its CPU.
     pub said: Result<Said, WireError>,
 }
@@ -89,6 +93,7 @@ const KEPT: usize = 8;
 
 impl Heard {
     fn hear(&mut self, sys: &System, message: &[u8]) {
+        self.receives += 1;
         self.bytes += message.len() as u64;
         if self.messages.len() < KEPT {
             self.messages.push(message.to_vec());
@@ -118,7 +123,7 @@ impl Heard {
             Err(_) => self.tree.unreadable += 1,
         }
         if sys.facts.on() {
-            self.log.push(Entry { step: sys.m.step(), said });
+            self.log.push(Entry { step: sys.m.step(), receive: self.receives, said });
         }
     }
 }
@@ -346,7 +351,9 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
     let (sys, listener) = (&world.sys, &world.listeners[i]);
     if let Some(signals) = &listener.signals {
         let Some(info) = signals.dequeue_signal(sys) else { return false };
-        listener.heard.borrow_mut().note(sys, Ok(Said::pids(info.parent, info.child)));
+        let heard = &mut *listener.heard.borrow_mut();
+        heard.receives += 1;
+        heard.note(sys, Ok(Said::pids(info.parent, info.child)));
         return true;
     }
     let Some(sock) = listener.sock.get() else { return false };

@@ -39,8 +39,7 @@ impl Account {
 
     /// What it cost, in the fork and elsewhere.
     pub fn paid(&self) -> Paid {
-        let Told { allocs, bytes, steps, waits, .. } = self.told;
-        let mut paid = Paid { allocs, bytes, steps, waits };
+        let mut paid = self.told.paid;
         paid += self.sent.map(|sent| sent.paid).unwrap_or_default();
         paid
     }

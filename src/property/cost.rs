@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use fork_model::design::Gate;
-use fork_model::facts::{Act, Fact, Outcome};
+use fork_model::facts::{Act, Fact, Outcome, Paid};
 use fork_model::notify::cbus::NODE;
 use sim::Errno;
 
 use crate::lab::listen::Entry;
-use crate::property::account::{accounts, answered, cost, count};
-use crate::property::{Case, Run, broken, property};
+use crate::property::account::{Account, accounts, answered, cost, count};
+use crate::property::{Case, Run, Told, broken, property};
 
 /// Whether nobody has ever been there to listen.
 fn nobody_ever(run: &Run<'_>) -> bool {
@@ -24,9 +24,9 @@ property! {
     cases: [Case::of("nobody")];
     fn p1(run) {
         let nobody = nobody_ever(run);
-        let Some(told) = run.told().find(|told| nobody && told.allocs > 0) else { return Ok(()) };
+        let Some(told) = run.told().find(|told| nobody && told.paid.allocs > 0) else { return Ok(()) };
         let answer = answered(told.outcome);
-        let (child, allocs, bytes, steps) = (told.child_true, told.allocs, told.bytes, told.steps);
+        let (child, Paid { allocs, bytes, steps, .. }) = (told.child_true, told.paid);
         broken(
             told.step,
             format!("nobody listens, and the fork of {child} paid for {allocs} allocations of {bytes} bytes in {steps} steps{answer}"),
@@ -72,7 +72,7 @@ property! {
             let heard = listeners.iter().map(|listener| listener.heard.borrow()).find(|heard| heard.received > 0);
             let message = heard.map_or_else(String::new, |heard| format!(" for a message of {} bytes", heard.bytes / heard.received));
             let elsewhere = event.sent.map_or_else(String::new, |sent| {
-                format!(" ({} in the fork, {} behind it)", event.told.allocs, sent.paid.allocs)
+                format!(" ({} in the fork, {} behind it)", event.told.paid.allocs, sent.paid.allocs)
             });
             let (child, paid) = (event.told.child_true, cost(paid));
             return broken(
@@ -91,16 +91,16 @@ property! {
     rules: [];
     cases: [Case::of("two-forks")];
     fn p13(run) {
-        let Some(told) = run.told().find(|told| told.waits > 0) else { return Ok(()) };
+        let Some(told) = run.told().find(|told| told.paid.waits > 0) else { return Ok(()) };
         let forks = run.told().count() as u64;
-        let all = run.told().map(|told| told.waits).sum();
+        let all = run.told().map(|told| told.paid.waits).sum();
         let cpus = run.observed.world.sys.m.config().cpus;
         broken(
             told.step,
             format!(
                 "the notification of {} found a lock taken {}: {} in {} on {cpus} CPUs",
                 told.child_true,
-                if told.waits == 1 { "once".to_owned() } else { format!("{} times", told.waits) },
+                if told.paid.waits == 1 { "once".to_owned() } else { format!("{} times", told.paid.waits) },
                 count(all, "wait"),
                 count(forks, "fork"),
             ),
@@ -117,7 +117,7 @@ property! {
     fn p24(run) {
         for (step, fact) in run.facts() {
             let Fact::Yielded { lane, child_said } = fact else { continue };
-            let its = |told: &crate::property::Told| {
+            let its = |told: &Told| {
                 told.child_said == *child_said && (told.begun..=told.step).contains(step) && told.outcome != Outcome::Queued
             };
             let Some(told) = run.told().find(its) else { continue };
@@ -160,7 +160,7 @@ property! {
                 continue;
             }
             let now = event.told.step;
-            let waits = |event: &&super::account::Account| {
+            let waits = |event: &&Account| {
                 event.told.outcome == Outcome::Queued && event.sent.is_none_or(|sent| sent.step > now)
             };
             let waiting: Vec<_> = events[..=i].iter().filter(waits).collect();
@@ -171,7 +171,7 @@ property! {
             if waiting.len() <= forking.len() {
                 continue;
             }
-            let bytes = waiting.iter().map(|event| event.told.bytes).sum();
+            let bytes = waiting.iter().map(|event| event.told.paid.bytes).sum();
             let (waiting, tasks) = (count(waiting.len() as u64, "event"), count(forking.len() as u64, "task"));
             return broken(now, format!("{waiting} wait at once in a list without a bound, {} of nodes, and {tasks} forked", count(bytes, "byte")));
         }
@@ -191,15 +191,14 @@ property! {
             let heard = listener.heard.borrow();
             let lay_there = |entry: &Entry, step: u64| {
                 let Ok(said) = entry.said else { return false };
-                let of = |event: &&super::account::Account| event.told.child_said == said.ids.child_pid;
+                let of = |event: &&Account| event.told.child_said == said.ids.child_pid;
                 events.iter().find(of).is_some_and(|event| event.end() < step)
             };
             let pairs = heard.log.iter().zip(heard.log.iter().skip(1));
-            let apart = pairs.clone().find(|(one, next)| one.step != next.step && lay_there(next, one.step));
+            let apart = pairs.clone().find(|(one, next)| one.receive != next.receive && lay_there(next, one.step));
             let Some((one, _)) = apart else { continue };
             let (name, bytes) = (&listener.name, heard.bytes);
-            let receives: BTreeSet<_> = heard.log.iter().map(|entry| entry.step).collect();
-            let (receives, facts) = (count(receives.len() as u64, "receive"), count(heard.log.len() as u64, "event"));
+            let (receives, facts) = (count(heard.receives, "receive"), count(heard.log.len() as u64, "event"));
             return broken(
                 one.step,
                 format!("{name} took {receives} and {} for {facts}, of which one lay there when the other was received", count(bytes, "byte")),

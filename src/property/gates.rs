@@ -4,8 +4,8 @@ use fork_model::facts::Outcome;
 use sim::Errno;
 
 use crate::lab::listen::Listener;
-use crate::property::account::{accounts, answered, cost};
-use crate::property::{Case, Run, Told, broken, property};
+use crate::property::account::{Account, accounts, answered, cost};
+use crate::property::{Case, Judgement, Run, Told, broken, property};
 
 /// The first event that a gate kept back although this listener asked for it, and there is this reason.
 fn kept_from<'a>(
@@ -21,7 +21,7 @@ fn kept_from<'a>(
     })
 }
 
-fn kept(found: Option<(Told, &Listener, String)>) -> crate::property::Judgement {
+fn kept(found: Option<(Told, &Listener, String)>) -> Judgement {
     let Some((told, listener, reason)) = found else { return Ok(()) };
     broken(told.step, format!("{} asks to be told and is not told of {}: {reason}", listener.name, told.child_true))
 }
@@ -89,7 +89,7 @@ property! {
     fn p6(run) {
         kept(kept_from(run, |told, _| {
             let events = accounts(run);
-            let srch = |event: &&super::account::Account| event.outcome() == Some(Err(Errno::Srch)) && event.end() < told.begun;
+            let srch = |event: &&Account| event.outcome() == Some(Err(Errno::Srch)) && event.end() < told.begun;
             let before = events.iter().find(srch)?;
             let (child, step) = (before.told.child_true, before.end());
             Some(format!("in step {step} the event of {child} had reached nobody, as it was filtered, and the count was set to 0"))
