@@ -8,7 +8,7 @@ use crate::scenario_file::Word;
 /// less, from the step on in which it was spoken: between the two nobody can say what it is due.
 #[derive(Debug, Default)]
 pub struct Life {
-    /// It has a socket, or is registered.
+    /// It has a socket in the group of the events, or is registered.
     opened: bool,
     /// To be there is to ask.
     asks_by_itself: bool,

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use fork_model::design::{Delivery, Gate, Over, Said};
 use fork_model::notify::WISHES;
+use fork_model::notify::gate::GROUP;
 use fork_model::notify::relay::{Registered, register};
 use fork_model::numbers::Numbers;
 use fork_model::tree::Believed;
@@ -170,7 +171,8 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
         } else {
             sock = bind(&s, number, &spec_).await;
         }
-        let signals_there = signals.is_some();
+        // Whoever is bound to other groups only does not listen to forks.
+        let is_there = signals.is_some() || (sock.is_some() && spec_.groups & GROUP != 0);
         let listener = Listener {
             name: spec_.name,
             sock: Cell::new(sock),
@@ -181,7 +183,7 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
             dies: DYING.nth(u32::try_from(number).expect("few listeners")),
             lost: Cell::default(),
             heard: RefCell::default(),
-            life: Life::new(sock.is_some() || signals_there, !gate_needs_a_word(&design)),
+            life: Life::new(is_there, !gate_needs_a_word(&design)),
         };
         listener.life.begin();
         for control in before {
