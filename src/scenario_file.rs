@@ -18,7 +18,7 @@
 //! gate = "always"                  # who is asked first: socket, on-off, counter, has-listeners, counter-reset
 //! sequence = "none"                # how events are numbered: unlocked, locked, per-cpu
 //! format = "bare"                  # the bytes: keys, connector-ascii, connector-struct
-//! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug
+//! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug, batched
 //!
 //! [[faults]]                       # any number: allocations that fail
 //! site = "alloc_skb.data"          # left out: any site

@@ -210,6 +210,7 @@ impl System {
     pub fn record_facts(&self, on: bool) {
         self.facts.record(on);
         self.core.watch_yields(on);
+        self.core.watch_losses(on);
     }
 
     /// Notes a fact of this step, if somebody wants to know.

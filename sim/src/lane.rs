@@ -258,6 +258,7 @@ impl Machine {
     pub(crate) fn wait_for_lock(&self, on: &'static str, spins: bool, access: Access) {
         let lane = self.current.get().expect("outside of every lane nobody holds a lock");
         self.block(lane, on, (spins, false), access);
+        self.count_lock_wait(on);
         self.trace.emit(self, || What::Wait { on });
     }
 

@@ -69,6 +69,8 @@ pub struct Machine {
     violations: RefCell<Vec<Violation>>,
     /// Which lock was ever taken under which.
     pub(crate) lock_order: LockOrder,
+    /// How often a lane found a lock taken, by its name.
+    lock_waits: RefCell<BTreeMap<&'static str, u64>>,
 }
 
 impl Machine {
@@ -105,6 +107,7 @@ impl Machine {
             trace: Trace::default(),
             violations: RefCell::default(),
             lock_order: LockOrder::default(),
+            lock_waits: RefCell::default(),
         });
         machine.serve();
         machine
@@ -197,6 +200,22 @@ impl Machine {
         let violation = Violation { rule, step: self.step(), lane, text, cause };
         self.trace.emit(self, || What::Violation(violation.clone()));
         self.violations.borrow_mut().push(violation);
+    }
+
+    /// How often a lane came to the lock of this name and found it taken, since the machine was made.
+    #[must_use]
+    pub fn lock_waits(&self, lock: &str) -> u64 {
+        self.lock_waits.borrow().get(lock).copied().unwrap_or(0)
+    }
+
+    /// The same for all locks together.
+    #[must_use]
+    pub fn all_lock_waits(&self) -> u64 {
+        self.lock_waits.borrow().values().sum()
+    }
+
+    pub(crate) fn count_lock_wait(&self, lock: &'static str) {
+        *self.lock_waits.borrow_mut().entry(lock).or_default() += 1;
     }
 
     /// What was found so far, in order.

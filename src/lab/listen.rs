@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fork_model::design::{Delivery, Gate, Over, Said};
+use fork_model::notify::WISHES;
+use fork_model::notify::gate::GROUP;
 use fork_model::notify::relay::{Registered, register};
 use fork_model::numbers::Numbers;
 use fork_model::tree::Believed;
@@ -19,6 +21,7 @@ use uevent::connector::NETLINK_CONNECTOR;
 use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::WireError;
 
+use crate::lab::life::Life;
 use crate::lab::world::{FORKS, World, alone};
 use crate::scenario_file::{self, Control, Pace, Trusts, Word};
 
@@ -55,6 +58,8 @@ pub struct Listener {
     lost: Cell<Lost>,
     /// What it has heard.
     pub heard: RefCell<Heard>,
+    /// What it said and did, and since when that counts.
+    pub life: Life,
 }
 
 /// What a listener has heard.
@@ -62,12 +67,16 @@ pub struct Listener {
 pub struct Heard {
     /// Messages received.
     pub received: u64,
+    /// Receives that brought one or several of them.
+    pub receives: u64,
     /// Bytes of them.
     pub bytes: u64,
     /// Messages that it dropped, as it does not trust who sent them.
     pub dropped: u64,
     /// How often it was told that something was lost (`-ENOBUFS`).
     pub overruns: u64,
+    /// In which steps, while facts are recorded.
+    pub told: Vec<u64>,
     /// The tree that it believes in.
     pub tree: Believed,
     /// The numbers of the events, of a design that numbers them.
@@ -83,6 +92,8 @@ pub struct Heard {
 pub struct Entry {
     /// The step of the receive.
     pub step: u64,
+    /// Which receive of this listener it was, from 1: a batch of messages comes with one.
+    pub receive: u64,
     /// What it said: who forked whom, its number, its CPU.
     pub said: Result<Said, WireError>,
     /// The sender's port id; 0 is the kernel.
@@ -94,11 +105,24 @@ const KEPT: usize = 8;
 
 impl Heard {
     fn hear(&mut self, sys: &System, message: &[u8], from: i32) {
+        self.receives += 1;
         self.bytes += message.len() as u64;
         if self.messages.len() < KEPT {
             self.messages.push(message.to_vec());
         }
-        self.note(sys, sys.config.design.read(message), from);
+        let design = sys.config.design;
+        if design.delivery == Delivery::Batched {
+            design.messages(message).into_iter().for_each(|message| self.note(sys, design.read(message), from));
+        } else {
+            self.note(sys, design.read(message), from);
+        }
+    }
+
+    fn overrun(&mut self, sys: &System) {
+        self.overruns += 1;
+        if sys.facts.on() {
+            self.told.push(sys.m.step());
+        }
     }
 
     fn note(&mut self, sys: &System, said: Result<Said, WireError>, from: i32) {
@@ -111,7 +135,7 @@ impl Heard {
             Err(_) => self.tree.unreadable += 1,
         }
         if sys.facts.on() {
-            self.log.push(Entry { step: sys.m.step(), said, from });
+            self.log.push(Entry { step: sys.m.step(), receive: self.receives, said, from });
         }
     }
 }
@@ -158,6 +182,8 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
         } else {
             sock = bind(&s, number, &spec_).await;
         }
+        // Whoever is bound to other groups only does not listen to forks.
+        let is_there = signals.is_some() || (sock.is_some() && spec_.groups & GROUP != 0);
         let listener = Listener {
             name: spec_.name,
             sock: Cell::new(sock),
@@ -171,13 +197,19 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
             dies: DYING.nth(u32::try_from(number).expect("few listeners")),
             lost: Cell::default(),
             heard: RefCell::default(),
+            life: Life::new(is_there, !gate_needs_a_word(&design)),
         };
+        listener.life.begin();
         for control in before {
             match control.word {
-                Word::Die => close(&s, &listener).await,
+                Word::Die => {
+                    listener.life.note(0, Word::Die);
+                    close(&s, &listener).await;
+                }
                 word => say(&s, &listener, word).await,
             }
         }
+        listener.life.begin();
         listener
     })
 }
@@ -197,6 +229,20 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
 
 /// What a living listener says.
 async fn say(sys: &System, listener: &Listener, word: Word) {
+    let note = || {
+        sys.m.touch(WISHES, Access::Write);
+        listener.life.note(sys.m.step(), word);
+    };
+    if !Life::is_a_wish_for_more(word) {
+        note();
+    }
+    speak(sys, listener, word).await;
+    if Life::is_a_wish_for_more(word) {
+        note();
+    }
+}
+
+async fn speak(sys: &System, listener: &Listener, word: Word) {
     let filter = |on| {
         if let Some(sock) = listener.sock.get() {
             sys.core.filter_forks(sock, on);
@@ -223,6 +269,8 @@ async fn close(sys: &System, listener: &Listener) {
     if let Some(signals) = &listener.signals {
         signals.die(sys);
     }
+    sys.m.touch(WISHES, Access::Write);
+    listener.life.close(sys.m.step());
 }
 
 /// Starts the lanes of all listeners: one that reads, unless it reads at the end only, and one that says what it says.
@@ -320,7 +368,9 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
     let (sys, listener) = (&world.sys, &world.listeners[i]);
     if let Some(signals) = &listener.signals {
         let Some(info) = signals.dequeue_signal(sys) else { return false };
-        listener.heard.borrow_mut().note(sys, Ok(Said::pids(info.parent, info.child)), 0);
+        let heard = &mut *listener.heard.borrow_mut();
+        heard.receives += 1;
+        heard.note(sys, Ok(Said::pids(info.parent, info.child)), 0);
         return true;
     }
     let Some(sock) = listener.sock.get() else { return false };
@@ -329,7 +379,7 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
         Ok(got) if got.from_pid != 0 && listener.trusts == Trusts::Kernel => listener.heard.borrow_mut().dropped += 1,
         Ok(got) => listener.heard.borrow_mut().hear(sys, &message, got.from_pid),
         Err(sim::Errno::Again) => return false,
-        Err(_) => listener.heard.borrow_mut().overruns += 1,
+        Err(_) => listener.heard.borrow_mut().overrun(sys),
     }
     true
 }

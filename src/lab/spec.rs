@@ -60,6 +60,17 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("two-listeners", include_str!("../scenarios/two-listeners.toml")),
     ("unprivileged", include_str!("../scenarios/unprivileged.toml")),
     ("zombie", include_str!("../scenarios/zombie.toml")),
+    // Of the exhibits about cost, gates and loss.
+    ("burst", include_str!("../scenarios/burst.toml")),
+    ("filter", include_str!("../scenarios/filter.toml")),
+    ("gone", include_str!("../scenarios/gone.toml")),
+    ("ignore-first", include_str!("../scenarios/ignore-first.toml")),
+    ("one-fork", include_str!("../scenarios/one-fork.toml")),
+    ("says-off", include_str!("../scenarios/says-off.toml")),
+    ("slow-listener", include_str!("../scenarios/slow-listener.toml")),
+    ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
+    ("twice", include_str!("../scenarios/twice.toml")),
+    ("two-by-two", include_str!("../scenarios/two-by-two.toml")),
 ];
 
 /// What the tasks do: where it comes from.

@@ -123,7 +123,7 @@ impl World {
         sys.pids.pid_max.set(setup.pid_max);
         let roots = make_roots(&sys, init, setup)?;
         // Only now: what was forked before is nobody's news.
-        if setup.system.design.delivery == Delivery::Deferred {
+        if matches!(setup.system.design.delivery, Delivery::Deferred | Delivery::Batched) {
             let s = sys.clone();
             alone(&sys, async move { work_off(&s).await });
         }

@@ -1,5 +1,9 @@
 //! The first wing: what mails found wrong with the designs that history tried.
 
+mod cost;
+mod gates;
+mod loss;
+
 use fork_model::Design;
 
 use crate::property::{self, Case, Property};
@@ -69,8 +73,17 @@ pub const ALL: &[Exhibit] = &[
     words::P10A,
     words::P10B,
     words::P10C,
+    cost::P2,
+    gates::P3A,
+    gates::P3B,
+    gates::P4,
+    gates::P5,
+    gates::P6,
+    cost::P8A,
+    cost::P8B,
     numbers::P11,
     numbers::P12,
+    cost::P13,
     numbers::P14A,
     numbers::P14B,
     truth::P15A,
@@ -90,4 +103,14 @@ pub const ALL: &[Exhibit] = &[
     trust::P28A,
     trust::P28B,
     trust::P28C,
+    loss::P21,
+    loss::P22A,
+    loss::P22B,
+    loss::P23A,
+    loss::P23B,
+    cost::P24,
+    cost::P25A,
+    cost::P25B,
+    cost::P25C,
+    cost::P26,
 ];

@@ -15,8 +15,10 @@ use sim::{Errno, Gfp, Handle, LaneName};
 use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
 use crate::{Core, Fix, site};
 
+mod loss;
 mod sendmsg;
 
+pub use loss::{Loss, Lost, Why};
 pub use sendmsg::{Destination, netlink_sendmsg};
 
 /// `NETLINK_KOBJECT_UEVENT`.
@@ -100,25 +102,6 @@ impl Clone for Sock {
     }
 }
 
-/// Messages that matched a listener and were not delivered to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// The receive buffer was full: this one set the latch.
-    pub full: u64,
-    /// The latch was set, whether there was room or not.
-    pub latched: u64,
-    /// No memory for this listener's copy, or for that of a listener visited before it in the same broadcast.
-    pub no_copy: u64,
-}
-
-impl Lost {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.full + self.latched + self.no_copy
-    }
-}
-
 /// One protocol: who is bound, and who listens, most recently joined first.
 #[derive(Clone, Default)]
 struct Table {
@@ -144,6 +127,8 @@ pub(crate) struct Netlink {
     pub(crate) cn_sock: Cell<Option<SockRef>>,
     /// Senders that yielded for a congested listener, and when, while somebody wants to know.
     pub(crate) yields: RefCell<Option<Vec<(u64, LaneName)>>>,
+    /// What listeners lost, while somebody wants to know.
+    losses: RefCell<Option<Vec<Loss>>>,
     pub(crate) sock_create_lite_fails: Cell<bool>,
 }
 
@@ -158,6 +143,7 @@ impl Default for Netlink {
             uevent_sock: Cell::new(None),
             cn_sock: Cell::new(None),
             yields: RefCell::default(),
+            losses: RefCell::default(),
             sock_create_lite_fails: Cell::new(false),
         }
     }
@@ -488,7 +474,7 @@ enum Delivered {
     /// Queued; true if the queue is over its limit now.
     Yes(bool),
     /// The buffer is full, or the latch is set.
-    No,
+    No(Why),
 }
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
@@ -498,15 +484,13 @@ fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
         let rmem = RMEM.nth(s.number);
         // The latch is older than the room: experiment G27.
         if s.congested && !core.has(Fix::NoLatch) {
-            s.lost.latched += 1;
-            return Delivered::No;
+            return Delivered::No(Why::Latched);
         }
         // What this message adds is not asked for: experiment G29.
         let adds = if core.has(Fix::ChargeFirst) { core.skb_look(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
         core.m.touch(rmem, Access::Read);
         if s.rmem_alloc.get() + adds > s.rcvbuf {
-            s.lost.full += 1;
-            return Delivered::No;
+            return Delivered::No(Why::Full);
         }
         let len = core.skb(skb, |skb| {
             core.charge(skb, Some((&s.rmem_alloc, rmem)));
@@ -534,7 +518,8 @@ struct Broadcast {
 
 /// One listener's turn. Models `do_one_broadcast()`.
 async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
-    if (!b.failure || core.has(Fix::OwnCopy)) && b.copy.is_none() {
+    let tried = !b.failure || core.has(Fix::OwnCopy);
+    if tried && b.copy.is_none() {
         b.copy = if core.skb_look(b.skb, |s| s.users) == 1 {
             Some(skb_get(core, b.skb))
         } else {
@@ -544,7 +529,7 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
     }
     // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
     let Some(copy) = b.copy else {
-        core.queue(sk, |s| s.lost.no_copy += 1);
+        loss::lose(core, sk, if tried { Why::NoCopy } else { Why::Untried });
         return netlink_overrun(core, sk);
     };
     match netlink_broadcast_deliver(core, sk, copy) {
@@ -553,7 +538,8 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
             b.delivered = true;
             b.copy = None;
         }
-        Delivered::No => {
+        Delivered::No(why) => {
+            loss::lose(core, sk, why);
             b.lost = true;
             netlink_overrun(core, sk);
         }

@@ -7,7 +7,7 @@ use uevent::cn_proc::{fork_connector, proc_fork_connector};
 use uevent::kobject::KobjId;
 use uevent::kobject_uevent::{ForkKeys, KobjectAction, kobject_fork_one_slot, kobject_fork_told};
 use uevent::skbuff::{alloc_skb, skb_get, skb_put};
-use uevent::wire::connector::{ForkIds, emit_fork_ascii};
+use uevent::wire::connector::{CN_FORK, CN_PROC, ForkIds, emit_fork_ascii, emit_fork_struct};
 
 use super::gate::GROUP;
 use crate::System;
@@ -41,6 +41,48 @@ pub(super) async fn send(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Resul
     };
     count(sys, format, sent);
     sent
+}
+
+/// Makes one datagram of several messages and broadcasts it, and counts how far each event came.
+///
+/// One skb of exactly the messages is allocated, as the connector would; each has its `nlmsghdr`, as dumps have.
+///
+/// # Errors
+/// Those of [`send`], for all of them: they share the buffer and its fate. A format that does not say how long a message is
+/// cannot be sent like this ([`crate::Design::check`]); its events are sent one by one, and the last error is the answer.
+pub(super) async fn send_batch(sys: &System, events: &[(ForkIds, Option<Seq>)]) -> Result<(), Errno> {
+    let format = sys.config.design.format;
+    if format.over() != Over::Connector {
+        let mut result = Ok(());
+        for (ids, seq) in events {
+            result = result.and(Box::pin(send(sys, ids, *seq)).await);
+        }
+        return result;
+    }
+    let sent = connector_batch(sys, format, events).await;
+    events.iter().for_each(|_| count(sys, format, sent));
+    sent
+}
+
+async fn connector_batch(sys: &System, format: Format, events: &[(ForkIds, Option<Seq>)]) -> Result<(), Errno> {
+    let core = &sys.core;
+    let sock = core.cn_sock().ok_or(Errno::Io)?;
+    let mut datagram = Vec::new();
+    for (ids, seq) in events {
+        let number = seq.map_or(0, |seq| seq.number);
+        let cpu = seq.and_then(|seq| seq.cpu).unwrap_or_else(|| sys.m.smp_processor_id());
+        match format {
+            Format::ConnectorAscii => emit_fork_ascii(&mut datagram, number, ids.parent_pid, ids.child_pid),
+            _ => emit_fork_struct(&mut datagram, number, cpu, ids),
+        }
+    }
+    let (groups, gfp) = match format {
+        Format::ConnectorAscii => (CN_FORK.0, Gfp::ATOMIC),
+        _ => (CN_PROC.0, Gfp::KERNEL),
+    };
+    let skb = alloc_skb(core, u32::try_from(datagram.len()).unwrap_or(u32::MAX), gfp).await?;
+    skb_put(core, skb, &[&datagram]).await;
+    netlink_broadcast(core, sock, skb, 0, groups, gfp).await
 }
 
 /// Counts how far an event came. An event whose sender is an empty stub got nowhere, and says 0.

@@ -5,7 +5,7 @@
 
 use sim::{Errno, Gfp};
 
-use super::{Caller, Delivered, SockRef, netlink_autobind, netlink_broadcast, netlink_broadcast_deliver};
+use super::{Caller, Delivered, SockRef, loss, netlink_autobind, netlink_broadcast, netlink_broadcast_deliver};
 use crate::Core;
 use crate::skbuff::{alloc_skb, kfree_skb, skb_put};
 
@@ -55,7 +55,8 @@ pub async fn netlink_sendmsg(
     let sent = receiver.map(|receiver| netlink_broadcast_deliver(core, receiver, skb));
     match sent {
         Some(Delivered::Yes(_)) => Ok(()),
-        Some(Delivered::No) => {
+        Some(Delivered::No(why)) => {
+            loss::lose(core, receiver.expect("it refused"), why);
             kfree_skb(core, skb);
             Err(Errno::Again)
         }
