@@ -130,7 +130,9 @@ fn the_picture_is_well_formed_and_has_a_cell_for_each_row_and_property() {
         rows += 1;
     }
     assert!(rows >= 10, "{rows} rows");
-    for mark in ["posted 2005-02", "mainline 2005-11", "2.6.15-rc3", "href=\"#star\"", "class=\"value\"", "violated: a run"] {
+    for mark in
+        ["posted 2005-02", "mainline 2005-11", "2.6.15-rc3", "href=\"#star\"", "class=\"value\"", "violated: a run"]
+    {
         assert!(svg.contains(mark), "no {mark}");
     }
 }
@@ -224,7 +226,11 @@ fn a_shard_is_asked_of_the_environment() {
     let auto = |name: &str, value: &str| {
         let args: Vec<&str> = SMALL.iter().copied().chain(["--json", "--shard", "auto"]).collect();
         let done = command(&args).env_remove("FORKLAB_SHARD").env(name, value).output().expect("it runs");
-        (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr).into_owned())
+        (
+            done.status.code(),
+            String::from_utf8_lossy(&done.stdout).into_owned(),
+            String::from_utf8_lossy(&done.stderr).into_owned(),
+        )
     };
     let (code, out, _) = auto("FORKLAB_SHARD", "2/150");
     assert_eq!(code, Some(0));
@@ -255,7 +261,8 @@ fn the_recipe_for_one_machine_works_as_it_is_written() {
 /// `forklab verdict > docs/verdict.md` writes it anew.
 #[test]
 fn the_verdict_is_what_the_command_says_today() {
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verdict.md")).expect("the page");
+    let page =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/verdict.md")).expect("the page");
     let done = forklab(&["verdict"]);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
     assert_eq!(done.out, page, "forklab verdict > docs/verdict.md");

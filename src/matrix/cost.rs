@@ -132,7 +132,7 @@ fn story(design: Design, listeners: u32) -> Story {
     let mut all = counted.get();
     all.paid.steps = m.step() - step;
     let told = world.sys.facts.take().into_iter().find_map(|(_, fact)| match fact {
-        Fact::Told { allocs, bytes, steps, .. } => Some(Paid { allocations: allocs, bytes, steps }),
+        Fact::Told { paid, .. } => Some(Paid { allocations: paid.allocs, bytes: paid.bytes, steps: paid.steps }),
         _ => None,
     });
     Story { in_fork: told.unwrap_or_default(), all }
