@@ -19,7 +19,7 @@ pub mod faults;
 pub mod listen;
 pub mod observe;
 pub mod program;
-mod report;
+pub(crate) mod report;
 pub mod run;
 pub mod spec;
 pub mod tour;
