@@ -1,5 +1,6 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
+mod check;
 mod run;
 mod show;
 
@@ -28,6 +29,8 @@ struct Cli {
 enum Command {
     /// One run of a scenario or of a recorded workload
     Run(run::RunArgs),
+    /// One design against all properties, over every schedule and failure of small scenarios
+    Check(check::CheckArgs),
     /// Every allocation that fails, and what fork returns and each listener sees
     Faults(show::FaultsArgs),
     /// The memory of one message: slots, buffers, socket buffer, byte by byte
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         None => show::tour(cli.json, &mut out),
         Some(Command::Run(args)) => run::run(&args, &mut out),
         Some(Command::Replay(args)) => run::replay(&args, &mut out),
+        Some(Command::Check(args)) => check::check(&args, &mut out),
         Some(Command::Faults(args)) => show::faults(&args, &mut out),
         Some(Command::Layout(args)) => show::layout(&args, &mut out),
     };

@@ -18,6 +18,7 @@ use sim::{Ended, Law, Rule, Violation};
 
 use crate::lab::observe::Observed;
 
+pub mod check;
 pub mod cost;
 pub mod safety;
 pub mod trial;

@@ -58,6 +58,7 @@
 mod action;
 mod check;
 mod control;
+mod cut;
 mod values;
 
 use std::collections::BTreeSet;
@@ -72,6 +73,7 @@ use values::{cache_line, lane_name, scenario_name, within};
 
 pub use action::Action;
 pub use control::{Control, Word};
+pub use cut::Cut;
 
 const A_SCENARIO: &str = "a scenario (TOML)";
 /// Bytes of a scenario file: beyond this it is something else, such as a recording.

@@ -58,16 +58,9 @@ struct Look {
     json: bool,
 }
 
-/// Arguments of `forklab run`.
+/// The design of the notification, axis by axis.
 #[derive(Args, Debug)]
-#[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
-pub(super) struct RunArgs {
-    /// A scenario file (.toml), the name of a built-in scenario, or an experiment of the museum, such as G16
-    #[arg(value_name = "SCENARIO")]
-    scenario: Option<String>,
-    /// A recorded workload, csv or csv.gz
-    #[arg(long, value_name = "FILE")]
-    workload: Option<PathBuf>,
+pub(super) struct DesignArgs {
     /// Where the notification stands: end (as posted), end-saved-pid, after-wake, locked or before-wake
     #[arg(long, value_parser = hook)]
     hook: Option<Hook>,
@@ -83,6 +76,28 @@ pub(super) struct RunArgs {
     /// How it is sent: broadcast (as posted), deferred, signal or hotplug
     #[arg(long, value_parser = delivery)]
     delivery: Option<Delivery>,
+}
+
+impl DesignArgs {
+    /// What was asked for.
+    pub(super) fn asked(&self) -> Asked {
+        let &DesignArgs { hook, gate, sequence, format, delivery } = self;
+        Asked { hook, gate, sequence, format, delivery }
+    }
+}
+
+/// Arguments of `forklab run`.
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
+pub(super) struct RunArgs {
+    /// A scenario file (.toml), the name of a built-in scenario, or an experiment of the museum, such as G16
+    #[arg(value_name = "SCENARIO")]
+    scenario: Option<String>,
+    /// A recorded workload, csv or csv.gz
+    #[arg(long, value_name = "FILE")]
+    workload: Option<PathBuf>,
+    #[command(flatten)]
+    design: DesignArgs,
     /// Draw who steps next from this seed; without it, whoever runs goes on
     #[arg(long, value_name = "N", conflicts_with = "sched", value_parser = seed, allow_negative_numbers = true)]
     seed: Option<u64>,
@@ -171,11 +186,11 @@ impl RunArgs {
     /// An experiment has a machine, a kernel and listeners of its own: only who answers can be asked for.
     fn story(&self, id: &str) -> Result<Story, InputError> {
         let flags = [
-            ("--hook", self.hook.is_some()),
-            ("--gate", self.gate.is_some()),
-            ("--sequence", self.sequence.is_some()),
-            ("--format", self.format.is_some()),
-            ("--delivery", self.delivery.is_some()),
+            ("--hook", self.design.hook.is_some()),
+            ("--gate", self.design.gate.is_some()),
+            ("--sequence", self.design.sequence.is_some()),
+            ("--format", self.design.format.is_some()),
+            ("--delivery", self.design.delivery.is_some()),
             ("--sched", self.sched.is_some()),
             ("--fault", !self.fault.is_empty()),
             ("--cpus", self.cpus.is_some()),
@@ -227,14 +242,8 @@ impl RunArgs {
             (None, Some(schedule)) => Order::Schedule(schedule.clone()),
             (None, None) => Order::Calm,
         };
-        let design = Asked {
-            hook: self.hook,
-            gate: self.gate,
-            sequence: self.sequence,
-            format: self.format,
-            delivery: self.delivery,
-        };
-        Ok(Spec { source, design, order, faults: self.fault.clone(), law: None, bench })
+        let design = self.design.asked();
+        Ok(Spec { source, design, order, faults: self.fault.clone(), cuts: Vec::new(), law: None, bench })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::lab::cost::{self, Cost};
 use crate::lab::listen::Listener;
 use crate::lab::observe::Observed;
 use crate::lab::program::Play;
-use crate::lab::spec::{Order, Source, Spec, scenario};
+use crate::lab::spec::{Order, Source, Spec};
 use crate::lab::turns::{Followed, Plan, Turns};
 use crate::lab::world::{Setup, World};
 use crate::property::Run;
@@ -180,7 +180,7 @@ impl Loaded {
     /// # Errors
     /// [`InputError`]: of the scenario or the recording.
     pub fn new(spec: Spec, bytes_read: impl FnMut(u64)) -> Result<Loaded, InputError> {
-        let scenario = scenario(&spec.source)?;
+        let scenario = spec.scenario()?;
         Loaded::with(spec, scenario, bytes_read)
     }
 

@@ -7,7 +7,9 @@
 //! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
 //! Then, in any order: `hook=`, `gate=`, `sequence=`, `format=`, `delivery=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
 //! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
-//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. For a scenario also `law=`: the property that is judged at the end. A space or a `%` in a path is written `%20`, `%25`.
+//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. For a scenario also `cut=`
+//! (what is left out of it: `NAME` of a listener or task, `NAME#N` for an action, `NAME#NxT` for all but T of its
+//! repetitions) and `law=`, the property that is judged at the end. A space or a `%` in a path is written `%20`, `%25`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,7 +28,7 @@ use crate::input::{InputError, quoted};
 pub use crate::lab::asked::Asked;
 use crate::lab::world::Setup;
 use crate::property::Property;
-use crate::scenario_file::{self, Boot, Known, Listener, Pace, ScenarioFile};
+use crate::scenario_file::{self, Boot, Cut, Known, Listener, Pace, ScenarioFile};
 
 mod line;
 
@@ -64,6 +66,8 @@ pub struct Spec {
     pub order: Order,
     /// Allocations that fail, beside those of the scenario.
     pub faults: Vec<FaultRule>,
+    /// What is left out of the scenario.
+    pub cuts: Vec<Cut>,
     /// The property that is judged when the run is over.
     pub law: Option<&'static Property>,
     /// The machine and the listeners of a recording; a scenario has its own.
@@ -112,6 +116,7 @@ impl Spec {
             design: Asked::default(),
             order: Order::Calm,
             faults: Vec::new(),
+            cuts: Vec::new(),
             law: None,
             bench: Bench::default(),
         }
@@ -126,7 +131,7 @@ pub fn sites() -> Vec<&'static str> {
 }
 
 /// The design that a scenario names.
-fn design(named: &scenario_file::Design) -> Design {
+pub(crate) fn design(named: &scenario_file::Design) -> Design {
     let scenario_file::Design { hook, gate, sequence, format, delivery } = named;
     let mut design = Design::default();
     let axes = [("hook", hook), ("gate", gate), ("sequence", sequence), ("format", format), ("delivery", delivery)];
@@ -173,6 +178,23 @@ pub fn scenario(source: &Source) -> Result<Option<ScenarioFile>, InputError> {
                 Err(InputError::new("<scenario>", quoted(name), expected))
             }
         },
+    }
+}
+
+impl Spec {
+    /// The scenario of this run, without what is left out of it.
+    ///
+    /// # Errors
+    /// Those of [`scenario`]; and [`InputError`] for a cut that cannot be made.
+    pub fn scenario(&self) -> Result<Option<ScenarioFile>, InputError> {
+        let mut scenario = scenario(&self.source)?;
+        for cut in &self.cuts {
+            if let Some(scenario) = &mut scenario {
+                let wrong = |expected| InputError::new(LINE, format!("cut={cut}"), expected);
+                scenario.cut(cut).map_err(wrong)?;
+            }
+        }
+        Ok(scenario)
     }
 }
 

@@ -290,7 +290,8 @@ fn in_words(what: &str, answer: u32, n: u32) -> String {
     if let Some(from) = what.rsplit_once(", from ").and_then(|(_, from)| from.parse::<u32>().ok()) {
         return (from + answer).to_string();
     }
-    let range = list.split_once(" to ").and_then(|(from, to)| Some((from.parse::<u32>().ok()?, to.parse::<u32>().ok()?)));
+    let range =
+        list.split_once(" to ").and_then(|(from, to)| Some((from.parse::<u32>().ok()?, to.parse::<u32>().ok()?)));
     match range {
         Some((from, to)) if to.checked_sub(from) == Some(n - 1) => (from + answer).to_string(),
         _ if words.len() == n as usize => words[answer as usize].to_owned(),

@@ -2,17 +2,26 @@
 
 use fork_model::Design;
 use serde::Serialize;
-use sim::Chooser;
+use sim::choice::Follow;
+use sim::explore::exhaustive::Exhaustive;
 use sim::explore::parallel::{How, explore};
-use sim::explore::{Ran, Trial, Verdict};
+use sim::explore::random::Random;
+use sim::explore::shrink::shrink as shrink_answers;
+use sim::explore::{Finding, Ran, Trial, Verdict, search};
 use sim::mm::{FaultRule, Times};
+use sim::{Chooser, Machine};
 
 use crate::input::InputError;
-use crate::lab::observe::observe_with;
-use crate::lab::spec::{Asked, Order, Source, Spec, scenario};
+use crate::lab::observe::{observe_prepared, observe_with};
+use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
-use crate::scenario_file::ScenarioFile;
+use crate::scenario_file::{Cut, ScenarioFile};
+
+/// Runs of a search that only asks whether something smaller still breaks.
+const SHORT: u64 = 300;
+/// Runs that shortening a list of answers may take.
+const MOST_RUNS: u64 = 4_000;
 
 /// One property in one scenario under one design.
 pub struct CaseTrial {
@@ -21,6 +30,7 @@ pub struct CaseTrial {
     setup: Setup,
     scenario: ScenarioFile,
     source: Source,
+    cuts: Vec<Cut>,
     /// Allocations that may fail, any of them.
     faults: u32,
 }
@@ -46,7 +56,7 @@ impl CaseTrial {
         faults: u32,
         design: Design,
     ) -> Result<CaseTrial, InputError> {
-        let Some(scenario) = scenario(&source)? else {
+        let Some(scenario) = Spec::new(source.clone()).scenario()? else {
             return Err(InputError::new(
                 "<command line>",
                 "a recording",
@@ -54,12 +64,58 @@ impl CaseTrial {
             ));
         };
         let setup = Spec { design: Asked::from(design), ..Spec::new(source.clone()) }.setup(Some(&scenario));
-        Ok(CaseTrial { property, design, setup, scenario, source, faults })
+        Ok(CaseTrial { property, design, setup, scenario, source, cuts: Vec::new(), faults })
+    }
+
+    /// The same with something left out; `None` if that cannot be left out.
+    fn without(&self, cut: Cut) -> Option<CaseTrial> {
+        let mut scenario = self.scenario.clone();
+        scenario.cut(&cut).ok()?;
+        let spec = Spec { design: Asked::from(self.design), ..Spec::new(self.source.clone()) };
+        let setup = spec.setup(Some(&scenario));
+        let cuts = self.cuts.iter().cloned().chain([cut]).collect();
+        Some(CaseTrial { scenario, setup, cuts, source: self.source.clone(), ..*self })
+    }
+
+    /// The smallest trial and run that find the same: less of the scenario as long as a short search still finds it there,
+    /// then a shorter list of answers.
+    #[must_use]
+    pub fn shrink(self, finding: &Finding) -> (CaseTrial, Finding) {
+        let (mut trial, mut best) = (self, finding.clone());
+        loop {
+            let smaller = trial.scenario.cuts().into_iter().find_map(|cut| {
+                let smaller = trial.without(cut)?;
+                let found = smaller.find_again(&best)?;
+                Some((smaller, found))
+            });
+            match smaller {
+                Some((smaller, found)) => (trial, best) = (smaller, found),
+                None => break,
+            }
+        }
+        let best = shrink_answers(&trial, &best, MOST_RUNS);
+        (trial, best)
+    }
+
+    /// The same rule broken, by a short search of this trial.
+    fn find_again(&self, finding: &Finding) -> Option<Finding> {
+        let rule = finding.rule();
+        let only = |chooser: Box<dyn Chooser>| {
+            let mut ran = self.run(chooser);
+            ran.found.retain(|violation| Some(violation.rule) == rule);
+            ran
+        };
+        let complete = search(&only, Exhaustive::default(), SHORT, |_| ());
+        let verdict = match complete {
+            Verdict::NotFound { .. } => search(&only, Random::new(0, 0..SHORT), SHORT, |_| ()),
+            verdict => verdict,
+        };
+        verdict.finding().cloned()
     }
 
     /// The replay line of a finding, as a specification. It judges the property again.
     #[must_use]
-    pub fn spec(&self, finding: &sim::explore::Finding) -> Spec {
+    pub fn spec(&self, finding: &Finding) -> Spec {
         let fault =
             |(site, nth): &(&str, u64)| FaultRule { site: Some((*site).to_owned()), nth: *nth, times: Times::Count(1) };
         let schedule = finding.choices.schedule.up_to(last_decision(finding));
@@ -68,14 +124,30 @@ impl CaseTrial {
             design: Asked::default().for_replay(self.design),
             order,
             faults: finding.choices.faults.iter().map(fault).collect(),
+            cuts: self.cuts.clone(),
             law: Some(self.property),
             ..Spec::new(self.source.clone())
         }
     }
 }
 
+impl CaseTrial {
+    /// The hash of the trace of a finding, run by its answers: what its replay line must give again.
+    #[must_use]
+    pub fn trace_hash(&self, finding: &Finding) -> String {
+        let chooser = Follow::new(finding.choices.answers.clone());
+        let faults = self.faults;
+        let prepare = |m: &Machine| m.trace.start_hash();
+        let observed =
+            observe_prepared(&self.setup, &self.scenario, prepare, |injector| injector.explore = faults, chooser);
+        let observed = observed.expect("a scenario that is explored is small");
+        self.property.broken_in(&Run { design: self.design, observed: &observed });
+        observed.world.sys.m.trace.hash().expect("started before the run")
+    }
+}
+
 /// The last step that somebody else than the calm run decided about. What follows is calm, and need not be written.
-fn last_decision(finding: &sim::explore::Finding) -> u64 {
+fn last_decision(finding: &Finding) -> u64 {
     let choices = &finding.choices;
     let last = choices.answers.iter().rposition(|answer| *answer != 0);
     last.map_or(0, |last| choices.at[last])

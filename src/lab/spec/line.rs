@@ -4,9 +4,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::{BUILT_IN, Bench, Order, Source, Spec, built_in_names, fault_text, pace_text, parse_fault, parse_in, parse_pace};
+use super::{
+    BUILT_IN, Bench, Order, Source, Spec, built_in_names, fault_text, pace_text, parse_fault, parse_in, parse_pace,
+};
 use crate::input::{InputError, quoted};
 use crate::property::{self, Property};
+use crate::scenario_file::Cut;
 
 fn escape(path: &Path) -> String {
     path.display().to_string().replace('%', "%25").replace(' ', "%20").replace('\'', "%27")
@@ -51,6 +54,10 @@ impl fmt::Display for Spec {
         }
         let faults: Vec<_> = self.faults.iter().map(fault_text).collect();
         write!(f, " fault={}", if faults.is_empty() { "none".into() } else { faults.join(",") })?;
+        if !self.cuts.is_empty() {
+            let cuts: Vec<_> = self.cuts.iter().map(Cut::to_string).collect();
+            write!(f, " cut={}", cuts.join(","))?;
+        }
         match self.law {
             Some(property) => write!(f, " law={}", property.id),
             None => Ok(()),
@@ -61,7 +68,7 @@ impl fmt::Display for Spec {
 /// The file name that errors in a replay line carry.
 pub(crate) const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
     "hook",
     "gate",
     "sequence",
@@ -70,6 +77,7 @@ const KEYS: [&str; 14] = [
     "sched",
     "seed",
     "fault",
+    "cut",
     "law",
     "cpus",
     "preempt",
@@ -159,6 +167,14 @@ impl Spec {
             "seed" => self.order = Order::Seed(parse_in(value, 0, u64::MAX)?),
             "fault" if value == "none" => {}
             "fault" => self.faults = value.split(',').map(parse_fault).collect::<Result<_, _>>()?,
+            "cut" if workload => return Err((quoted(value), "no cut= here: only a scenario can be cut".into())),
+            "cut" => {
+                let cut = |word: &str| {
+                    let expected = "NAME, NAME#N or NAME#NxT, such as elsa or p#2".to_owned();
+                    word.parse::<Cut>().map_err(|()| (quoted(word), expected))
+                };
+                self.cuts = value.split(',').map(cut).collect::<Result<_, _>>()?;
+            }
             "law" if workload => {
                 return Err((quoted(value), "no law= here: a property is judged in a scenario".into()));
             }

@@ -1,0 +1,302 @@
+//! `forklab check`.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use fork_model::Design;
+use indicatif::{ProgressBar, ProgressStyle};
+use sim::explore::parallel::{How, Shard};
+use sim::trace::Recording;
+use sim::{Event, What};
+
+use super::run::{DesignArgs, labels};
+use super::{Failure, Found as FoundSome, write_json};
+use crate::input::{InputError, quoted};
+use crate::lab::run::{Loaded, Watch, run};
+use crate::lab::spec::{Source, Spec};
+use crate::property::check::{Answer, CaseAnswer, Counterexample, Progress, Question, State, check as check_design};
+use crate::property::{ALL, Found, Property};
+use crate::render::lanes::Lanes;
+
+/// How runs are chosen.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
+enum Strategy {
+    /// Every run; of those that differ only in the order of steps that commute, one
+    #[default]
+    Exhaustive,
+    /// Uniform random runs
+    Random,
+    /// Random priorities with few changes: finds what needs few switches
+    Pct,
+}
+
+/// Arguments of `forklab check`.
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// A scenario file (.toml) or the name of a built-in scenario; without it, each property's own scenarios
+    #[arg(value_name = "SCENARIO")]
+    scenario: Option<String>,
+    #[command(flatten)]
+    design: DesignArgs,
+    /// Which properties, such as P12,P18; without it, all
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property)]
+    property: Vec<&'static Property>,
+    /// How runs are chosen
+    #[arg(long, value_enum, default_value_t)]
+    strategy: Strategy,
+    /// Runs at the most: in all of a random search, in each part of an exhaustive one
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// Of the random numbers
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// With pct: how many ordered points a bug may need
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
+    depth: u32,
+    /// How often a lane that could go on is displaced, at the most; then nothing is reduced
+    #[arg(long, value_name = "N")]
+    preemptions: Option<u32>,
+    /// Steps of a run, at the most; what comes later is not looked at
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    steps: Option<u32>,
+    /// How many allocations may fail in one run, any of them
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=8))]
+    faults: Option<u32>,
+    /// Threads; without it, as many as there are cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    jobs: Option<u16>,
+    /// Only every N-th part, from the I-th on: I/N. Prints the state of the shard as JSON, for `forklab merge`
+    #[arg(long, value_name = "I/N", value_parser = |text: &str| text.parse::<Shard>())]
+    shard: Option<Shard>,
+    /// Write how far the search is to this file, after each part
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Go on from the file of --checkpoint, if it is there
+    #[arg(long, requires = "checkpoint")]
+    resume: bool,
+    /// The answer as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn property(id: &str) -> Result<&'static Property, String> {
+    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
+    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
+}
+
+impl CheckArgs {
+    fn how(&self) -> How {
+        let &CheckArgs { runs, seed, depth, preemptions, steps, .. } = self;
+        match self.strategy {
+            Strategy::Exhaustive => How::Exhaustive { preemptions, steps, most: Some(runs) },
+            Strategy::Random => How::Random { seed, runs },
+            Strategy::Pct => How::Pct { seed, runs, depth },
+        }
+    }
+
+    fn question(&self) -> Result<Question, InputError> {
+        let source = self.scenario.as_ref().map(|name| match name.contains(['.', '/']) {
+            true => Source::File(name.into()),
+            false => Source::BuiltIn(name.clone()),
+        });
+        if self.strategy != Strategy::Exhaustive && (self.preemptions.is_some() || self.steps.is_some()) {
+            let expected = "--strategy exhaustive with it: a random search has no bounds";
+            return Err(InputError::new("<command line>", "--preemptions or --steps", expected));
+        }
+        let of_scenario = match &source {
+            Some(source) => Spec::new(source.clone()).scenario()?.map(|scenario| scenario.design),
+            None => None,
+        };
+        let design = of_scenario.map_or_else(Design::default, |named| crate::lab::spec::design(&named));
+        let design = self.design.asked().over(design);
+        design.check().map_err(|impossible| {
+            InputError::new("<command line>", design.to_string(), format!("a design that can be built: {impossible}"))
+        })?;
+        let properties = if self.property.is_empty() { ALL.to_vec() } else { self.property.clone() };
+        Ok(Question { design, source, properties, how: self.how(), faults: self.faults })
+    }
+}
+
+/// `forklab check`.
+pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome, Failure> {
+    let question = args.question()?;
+    let before = match &args.checkpoint {
+        Some(path) if args.resume && path.exists() => Some(read_state(path, &question)?),
+        _ => None,
+    };
+    let bar = Bar::new(args.checkpoint.clone());
+    let threads = args.jobs.map_or(0, usize::from);
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|error| {
+        InputError::new(
+            "<command line>",
+            format!("--jobs {threads}: {error}"),
+            "a number of threads that can be started",
+        )
+    })?;
+    let shard = args.shard.unwrap_or(Shard::ALL);
+    let state = pool.install(|| check_design(&question, shard, before, &bar));
+    let state = bar.finish(state)?;
+    if args.shard.is_some() {
+        write_json(&state, out)?;
+        return Ok(false);
+    }
+    let answer = state.answer(&question)?.expect("all parts were run");
+    if args.json {
+        write_json(&answer, out)?;
+    } else {
+        draw(&answer, out)?;
+    }
+    Ok(answer.violated > 0)
+}
+
+/// Reads what was written by an earlier check, of the same question.
+fn read_state(path: &Path, question: &Question) -> Result<State, InputError> {
+    let file = path.display().to_string();
+    const EXPECTED: &str = "what an earlier check with --checkpoint wrote";
+    let text = fs::read(path).map_err(|error| InputError::io(&file, &error, EXPECTED))?;
+    let state: State = serde_json::from_slice(&text).map_err(|error| {
+        let place = InputError::new(&file, format!("no state of a check ({error})"), EXPECTED);
+        place.at(error.line().max(1) as u64, error.column().max(1) as u64)
+    })?;
+    let theirs = state.question().map_err(|(found, expected)| InputError::new(&file, found, expected))?;
+    let same = (theirs.design, &theirs.source, theirs.how, theirs.faults)
+        == (question.design, &question.source, question.how, question.faults)
+        && theirs.properties == question.properties;
+    if !same {
+        return Err(InputError::new(&file, format!("the state of another check ({})", state.design), EXPECTED));
+    }
+    Ok(state)
+}
+
+/// Progress on standard error, and checkpoints.
+struct Bar {
+    bar: ProgressBar,
+    checkpoint: Option<PathBuf>,
+    error: Mutex<Option<InputError>>,
+}
+
+impl Bar {
+    fn new(checkpoint: Option<PathBuf>) -> Bar {
+        let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}");
+        let bar = ProgressBar::new_spinner().with_style(style.expect("the template is written here"));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar { bar, checkpoint, error: Mutex::new(None) }
+    }
+
+    fn finish<T>(self, result: Result<T, InputError>) -> Result<T, InputError> {
+        self.bar.finish_and_clear();
+        match self.error.into_inner() {
+            Ok(None) | Err(_) => result,
+            Ok(Some(error)) => Err(error),
+        }
+    }
+}
+
+impl Progress for Bar {
+    fn begins(&self, nth: usize, of: usize, property: &Property, scenario: &str) {
+        self.bar.set_message(format!("{nth}/{of} {} in {scenario}", property.id));
+        self.bar.set_prefix("");
+        self.bar.reset();
+    }
+
+    fn runs(&self, runs: u64) {
+        self.bar.set_position(runs);
+    }
+
+    fn parts(&self, done: usize, of: usize) {
+        if of > 1 {
+            // Parts are unequal, so this is an estimate.
+            let left = self.bar.elapsed().mul_f64((of - done) as f64 / done.max(1) as f64);
+            self.bar.set_prefix(format!("{done} of {of} parts, about {} s left", left.as_secs()));
+        }
+    }
+
+    fn checkpoint(&self, state: &State) {
+        let Some(path) = &self.checkpoint else { return };
+        // Written beside it and moved, so that an interruption leaves the last whole one.
+        let new = path.with_extension("new");
+        let text = serde_json::to_vec(state).expect("a state has no map keys but numbers");
+        let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
+        if let Err(error) = written
+            && let Ok(mut first) = self.error.lock()
+        {
+            let file = path.display().to_string();
+            first.get_or_insert(InputError::io(file, &error, "a file that can be written"));
+        }
+    }
+}
+
+/// What one cell of the table says.
+fn verdict(case: &CaseAnswer) -> String {
+    let n = crate::lab::report::n(case.executions);
+    let cut = if case.cut_off > 0 { format!(", {} cut off", case.cut_off) } else { String::new() };
+    match case.found {
+        Found::Proved => format!("proved: {n} runs{cut}"),
+        Found::NotFound => format!("not found in {n} runs"),
+        Found::Violated => format!("VIOLATED after {n} run{}", if case.executions == 1 { "" } else { "s" }),
+        Found::Silent => "says nothing".into(),
+    }
+}
+
+/// The table, then the first counterexample as a picture.
+fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, " design    {}\n", answer.design)?;
+    for property in &answer.properties {
+        let mut head = format!("{:<4}", property.id);
+        if let Some(reason) = property.silent {
+            writeln!(out, " {head} {:<18} {:<30} {}", "", "says nothing", reason)?;
+        }
+        for case in &property.cases {
+            writeln!(out, " {head} {:<18} {:<30} {}", case.scenario, verdict(case), property.title)?;
+            head = " ".repeat(4);
+        }
+    }
+    writeln!(out)?;
+    let found = answer.properties.iter().flat_map(|property| property.cases.iter().map(move |case| (property, case)));
+    let mut found = found.filter_map(|(property, case)| Some((property, case.counterexample.as_ref()?)));
+    let Some((property, first)) = found.next() else {
+        return writeln!(out, " Nothing was found.");
+    };
+    writeln!(out, " {} broke: {}", property.id, first.size)?;
+    counterexample(first, out)?;
+    for (property, other) in found {
+        writeln!(out, "\n {} broke: {}: {}", property.id, other.size, other.text.lines().next().unwrap_or_default())?;
+        writeln!(out, " replay  forklab replay '{}'", other.replay)?;
+    }
+    Ok(())
+}
+
+/// One counterexample: the lanes up to the finding, why, and the nearest run that passes.
+pub(super) fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "\n{}", picture(&found.replay, Some(found.step)))?;
+    if let Some(step) = found.lost_in {
+        writeln!(out, " why     from step {step} on nearly every continuation breaks it")?;
+    }
+    if let Some(nearest) = &found.nearest {
+        writeln!(out, " nearest run that does not: another decision about step {}\n", nearest.step)?;
+        writeln!(out, "{}", picture(&nearest.replay, Some(found.step.max(nearest.step))))?;
+        writeln!(out, " passes  forklab replay '{}'", nearest.replay)?;
+    }
+    writeln!(out, " replay  forklab replay '{}'", found.replay)
+}
+
+/// The lanes of a run up to a step, and whatever it found.
+pub(super) fn picture(line: &str, up_to: Option<u64>) -> String {
+    let recording = Recording::default();
+    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
+    let ran = line.parse::<Spec>().and_then(|spec| Loaded::new(spec, |_| ())).and_then(|loaded| run(&loaded, watch));
+    if let Err(error) = ran {
+        return format!(" {}: {error}", quoted(line));
+    }
+    let events = recording.take();
+    let labels = labels(&events);
+    let shown =
+        |event: &&Event| up_to.is_none_or(|step| event.step <= step) || matches!(event.what, What::Violation(_));
+    let events: Vec<_> = events.iter().filter(shown).cloned().collect();
+    Lanes { color: true, labels, ..Lanes::default() }.draw(&events)
+}
