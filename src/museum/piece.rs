@@ -27,8 +27,9 @@ pub const LIMITS: Limits = Limits { exhaustive: 20_000, random: 2_000, pct: 2_00
 const DEPTH: u32 = 3;
 /// Runs that making an experiment's finding small may take.
 const SHRINKING: u64 = 4_000;
-/// Runs of a proof at the most, in each part of it.
-const PROOF: u64 = 50_000;
+/// Runs of a proof at the most, in each part of it. What takes more is proved in a smaller scenario, and said to be.
+const PROOF: u64 = 4_000;
+const SMALL_PROOF: u64 = 50_000;
 
 /// One exhibit, of the first wing or of the second.
 #[derive(Clone, Copy, Debug)]
@@ -104,6 +105,8 @@ pub struct Shown {
     pub mended_proved: bool,
     /// How many those are.
     pub mended_executions: Option<u64>,
+    /// Where that was proved: the scenario and what is left out of it, or the experiment.
+    pub mended_in: Option<String>,
     /// Why nothing mends it here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not: Option<&'static str>,
@@ -158,6 +161,10 @@ trait Found: Trial {
     fn line(&self, finding: &Finding) -> String;
     /// The hash of its trace, as it was found.
     fn hash(&self, finding: &Finding) -> String;
+    /// The same scenario under another design, if it is one.
+    fn with_design(&self, _design: Design) -> Option<CaseTrial> {
+        None
+    }
 }
 
 impl Found for CaseTrial {
@@ -167,6 +174,10 @@ impl Found for CaseTrial {
 
     fn hash(&self, finding: &Finding) -> String {
         self.trace_hash(finding)
+    }
+
+    fn with_design(&self, design: Design) -> Option<CaseTrial> {
+        Some(self.under(design))
     }
 }
 
@@ -294,7 +305,8 @@ impl Piece {
     /// The same for what [`Piece::find`] has found.
     #[must_use]
     pub fn label(&self, search: Effort, smallest: Option<&Smallest>) -> Shown {
-        let (mended_by, mended_executions, why_not) = self.mend();
+        let Mend { by: mended_by, proof, why_not } = self.mend(smallest);
+        let (mended_executions, mended_in) = proof.unzip();
         let finding = smallest.map(|smallest| &smallest.finding);
         let size = finding.map(Finding::size);
         let broken = finding.and_then(|finding| finding.found.first());
@@ -345,36 +357,53 @@ impl Piece {
             mended_by,
             mended_proved: mended_executions.is_some(),
             mended_executions,
+            mended_in,
             why_not,
         }
     }
 
-    /// What mends it; over how many executions that was proved just now, if it was; and if nothing does, why.
-    fn mend(&self) -> (Option<String>, Option<u64>, Option<&'static str>) {
-        let proved = |trial: &dyn Trial| {
-            let how = How::Exhaustive { preemptions: None, steps: None, most: Some(PROOF) };
-            match explore(trial, how, &|_| ()) {
-                Verdict::Proved { executions, given_up } if given_up.cut == 0 => Some(executions),
-                _ => None,
-            }
-        };
-        let by_design = |property, case, design: &str| {
-            let design: Design = design.parse().expect("an exhibit's mend is tested");
-            proved(&CaseTrial::new(property, case, design))
-        };
+    /// What mends it, and the proof of that.
+    fn mend(&self, smallest: Option<&Smallest>) -> Mend {
         match self {
             Piece::Seen(experiment) => {
                 let trial = StoryTrial { experiment, mended: true };
-                (Some(experiment.mended_by.to_owned()), proved(&trial), None)
+                let proof = proved(&trial, PROOF).map(|executions| (executions, experiment.id.to_owned()));
+                Mend { by: Some(experiment.mended_by.to_owned()), proof, why_not: None }
             }
-            Piece::Said(Exhibit { property, case, mended, .. }) => match mended {
-                Mended::By(design) => (Some((*design).to_owned()), by_design(property, *case, design), None),
-                Mended::Otherwise(words, case, design) => {
-                    (Some((*words).to_owned()), by_design(property, *case, design), None)
-                }
-                Mended::Not(reason) => (None, None, Some(reason)),
-            },
+            Piece::Said(Exhibit { property, case, mended, .. }) => {
+                let (by, case, design) = match mended {
+                    Mended::By(design) => (*design, *case, *design),
+                    Mended::Otherwise(words, case, design) => (*words, *case, *design),
+                    Mended::Not(reason) => return Mend { why_not: Some(reason), ..Mend::default() },
+                };
+                let design: Design = design.parse().expect("an exhibit's mend is tested");
+                let whole = CaseTrial::new(property, case, design);
+                let proof = proved(&whole, PROOF).map(|executions| (executions, case.scenario.to_owned()));
+                let proof = proof.or_else(|| {
+                    // In what is left of the scenario where the finding is smallest.
+                    let small = smallest.and_then(|smallest| smallest.trial.with_design(design))?;
+                    Some((proved(&small, SMALL_PROOF)?, small.place()))
+                });
+                Mend { by: Some(by.to_owned()), proof, why_not: None }
+            }
         }
+    }
+}
+
+/// What mends an exhibit.
+#[derive(Default)]
+struct Mend {
+    by: Option<String>,
+    /// Over how many executions that was proved just now, and where.
+    proof: Option<(u64, String)>,
+    why_not: Option<&'static str>,
+}
+
+/// Over how many executions a complete search found nothing.
+fn proved(trial: &dyn Trial, most: u64) -> Option<u64> {
+    match explore(trial, How::Exhaustive { preemptions: None, steps: None, most: Some(most) }, &|_| ()) {
+        Verdict::Proved { executions, given_up } if given_up.cut == 0 => Some(executions),
+        _ => None,
     }
 }
 

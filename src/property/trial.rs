@@ -132,6 +132,22 @@ impl CaseTrial {
 }
 
 impl CaseTrial {
+    /// The same, what is left out included, under another design.
+    #[must_use]
+    pub fn under(&self, design: Design) -> CaseTrial {
+        let spec = Spec { design: Asked::from(design), ..Spec::new(self.source.clone()) };
+        let setup = spec.setup(Some(&self.scenario));
+        let (scenario, cuts) = (self.scenario.clone(), self.cuts.clone());
+        CaseTrial { design, setup, scenario, cuts, source: self.source.clone(), ..*self }
+    }
+
+    /// The scenario, and what is left out of it, as a replay line has them: `autoreap cut=elsa`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let line = Spec { cuts: self.cuts.clone(), ..Spec::new(self.source.clone()) }.to_string();
+        line.split(' ').skip(1).filter(|word| *word != "fault=none").collect::<Vec<_>>().join(" ")
+    }
+
     /// The hash of the trace of a finding, run by its answers: what its replay line must give again.
     #[must_use]
     pub fn trace_hash(&self, finding: &Finding) -> String {
