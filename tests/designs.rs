@@ -1,10 +1,14 @@
 //! What is characteristic of each value of each axis of a design.
 
+use std::rc::Rc;
+
 use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::facts::{Act, Fact, Outcome};
 use fork_model::{Design, Hook};
 use forklab::lab::observe::{Observed, observe};
-use forklab::lab::spec::{Source, Spec, parse_scenario};
+use forklab::lab::program::Play;
+use forklab::lab::spec::{Source, Spec, parse_scenario, scenario};
+use forklab::lab::world::World;
 use sim::mm::{FaultRule, Times};
 use sim::{Calm, Ended, Errno, Rule, Seeded};
 
@@ -351,4 +355,29 @@ fn facts_tell_a_whole_life_in_order() {
     let steps = story.iter().map(|fact| step_of(&run, |other| other == fact));
     assert!(steps.is_sorted(), "{:?}", run.facts);
     assert!(run.facts.iter().any(|(_, fact)| matches!(fact, Fact::Told { child_true: 101, child_said: 101, .. })));
+}
+
+#[test]
+fn noting_facts_changes_nothing_in_the_run() {
+    let hash = |name: &str, design: Design, seed, facts| {
+        let source = Source::BuiltIn(name.into());
+        let scenario = scenario(&source).expect("built in").expect("a scenario");
+        let spec = Spec { design: design.into(), ..Spec::new(source) };
+        let world = Rc::new(World::new(&spec.setup(Some(&scenario))).expect("room"));
+        world.begin(Seeded::new(seed));
+        world.sys.m.trace.start_hash();
+        world.sys.record_facts(facts);
+        Play::new(&world, scenario).start();
+        world.sys.m.run();
+        world.sys.m.trace.hash()
+    };
+    let full: Design =
+        "hook=before-wake gate=counter sequence=locked format=keys delivery=deferred".parse().expect("one");
+    for (name, seed) in
+        ["tour", "autoreap", "thread"].into_iter().flat_map(|name| (0..40).map(move |seed| (name, seed)))
+    {
+        for design in [Design::default(), full] {
+            assert_eq!(hash(name, design, seed, false), hash(name, design, seed, true), "{name} {seed} {design}");
+        }
+    }
 }

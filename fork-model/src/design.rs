@@ -41,7 +41,7 @@ macro_rules! axis {
         }
 
         impl $Axis {
-            /// All values of the axis that [`Design::all`] goes through, in the order of history.
+            /// All values of the axis that [`Design::all`](crate::Design::all) goes through, in the order of history.
             pub const ALL: &[$Axis] = &[$($Axis::$value),*];
 
             /// Values that were added beside those, for one exhibit each.
@@ -236,9 +236,9 @@ impl Design {
         }
     }
 
-    /// Whether everything behind the hook is as posted, so that `kobject_fork()` alone does it.
-    pub(crate) fn is_posted_behind_the_hook(&self) -> bool {
-        *self == Design { hook: self.hook, ..Design::default() }
+    /// Whether it is the patch as posted or its repair, so that `do_fork()` calls `kobject_fork()` by itself.
+    pub(crate) fn is_posted_or_repaired(&self) -> bool {
+        matches!(self.hook, Hook::End | Hook::EndSavedPid) && *self == Design { hook: self.hook, ..Design::default() }
     }
 }
 

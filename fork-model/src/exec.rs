@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::System;
 use crate::facts::{Act, Fact};
 use crate::fork::{mm_release, mmput};
+use crate::ground;
 use crate::sched::{TaskRef, pf};
 
 /// Replaces the memory of a task: a vfork parent may go on.
@@ -12,10 +13,10 @@ use crate::sched::{TaskRef, pf};
 /// DIFFERENCE: no file is read and nothing fails; the other threads of a group go on.
 pub async fn do_execve(sys: &Rc<System>, current: TaskRef) {
     sys.m.enter("do_execve", Vec::new);
-    sys.note(|| Fact::Acts { pid: sys.task(current, |t| t.pid), what: Act::Execs });
+    sys.note(|| Fact::Acts { pid: sys.fixed(current, |t| t.pid), what: Act::Execs });
     sys.m.point().await;
     mm_release(sys, current);
-    let old = sys.task(current, |t| {
+    let old = sys.part(current, ground::OWN, |t| {
         t.flags &= !pf::FORKNOEXEC;
         t.mm.replace(sys.new_mm())
     });

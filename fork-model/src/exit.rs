@@ -4,10 +4,12 @@ use std::rc::Rc;
 
 use sim::Errno;
 use sim::lock::Mode;
+use sim::touch::Access;
 
 use crate::System;
 use crate::facts::{Act, Fact};
 use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
+use crate::ground;
 use crate::pid::{detach_pid, free_pidmap};
 use crate::ptrace::__ptrace_unlink;
 use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
@@ -18,7 +20,7 @@ use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
 /// DIFFERENCE: the user and the group information are given back by `release_task()`, not here.
 #[inline(always)]
 pub fn put_task_struct(sys: &System, tsk: TaskRef, by: &'static str) {
-    let left = sys.task(tsk, |t| {
+    let left = sys.part(tsk, ground::USAGE, |t| {
         t.usage -= 1;
         t.usage
     });
@@ -32,30 +34,32 @@ impl System {
     /// Adds a task behind a parent's children. Needs `tasklist_lock`.
     #[inline(always)]
     pub(crate) fn adopt_child(&self, parent: TaskRef, child: TaskRef) {
-        let last = self.task(parent, |t| t.children.last.replace(child));
-        self.task(child, |t| (t.children.prev, t.children.next) = (last, None));
+        self.touch_children(parent, Access::Write);
+        let last = self.part(parent, ground::FAMILY, |t| t.children.last.replace(child));
+        self.part(child, ground::FAMILY, |t| (t.children.prev, t.children.next) = (last, None));
         match last {
-            Some(last) => self.task(last, |t| t.children.next = Some(child)),
-            None => self.task(parent, |t| t.children.first = Some(child)),
+            Some(last) => self.part(last, ground::FAMILY, |t| t.children.next = Some(child)),
+            None => self.part(parent, ground::FAMILY, |t| t.children.first = Some(child)),
         }
     }
 
     /// Takes a task out of its parent's children. Models `REMOVE_LINKS()`; needs `tasklist_lock`.
     #[inline(always)]
     fn drop_child(&self, parent: TaskRef, child: TaskRef) {
-        match self.task(child, |t| (t.children.prev.take(), t.children.next.take())) {
-            (None, None) => self.task(parent, |t| (t.children.first, t.children.last) = (None, None)),
+        self.touch_children(parent, Access::Write);
+        match self.part(child, ground::FAMILY, |t| (t.children.prev.take(), t.children.next.take())) {
+            (None, None) => self.part(parent, ground::FAMILY, |t| (t.children.first, t.children.last) = (None, None)),
             (Some(prev), None) => {
-                self.task(prev, |t| t.children.next = None);
-                self.task(parent, |t| t.children.last = Some(prev));
+                self.part(prev, ground::FAMILY, |t| t.children.next = None);
+                self.part(parent, ground::FAMILY, |t| t.children.last = Some(prev));
             }
             (None, Some(next)) => {
-                self.task(parent, |t| t.children.first = Some(next));
-                self.task(next, |t| t.children.prev = None);
+                self.part(parent, ground::FAMILY, |t| t.children.first = Some(next));
+                self.part(next, ground::FAMILY, |t| t.children.prev = None);
             }
             (Some(prev), Some(next)) => {
-                self.task(prev, |t| t.children.next = Some(next));
-                self.task(next, |t| t.children.prev = Some(prev));
+                self.part(prev, ground::FAMILY, |t| t.children.next = Some(next));
+                self.part(next, ground::FAMILY, |t| t.children.prev = Some(prev));
             }
         }
     }
@@ -63,13 +67,14 @@ impl System {
     /// Children of one task, oldest first; threads among them. Needs `tasklist_lock`.
     #[must_use]
     pub fn children(&self, parent: TaskRef) -> Vec<TaskRef> {
-        let first = self.task(parent, |t| t.children.first);
-        std::iter::successors(first, |child| self.task(*child, |t| t.children.next)).collect()
+        let first = self.look_at(parent, ground::FAMILY, |t| t.children.first);
+        std::iter::successors(first, |child| self.look_at(*child, ground::FAMILY, |t| t.children.next)).collect()
     }
 
     /// The task of a pid from now on, unless it has one: only 0 is shared, by the idle tasks.
     #[inline(always)]
     pub(crate) fn hash_pid(&self, pid: i32, task: TaskRef) {
+        self.m.touch(ground::PID_HASH.nth(pid.cast_unsigned()), Access::Write);
         let mut hash = self.pid_hash.borrow_mut();
         let pid = usize::try_from(pid).expect("pids are not negative");
         if hash.len() <= pid {
@@ -81,6 +86,7 @@ impl System {
     /// The pid is no longer this task's.
     #[inline(always)]
     fn unhash_pid(&self, pid: i32, task: TaskRef) {
+        self.m.touch(ground::PID_HASH.nth(pid.cast_unsigned()), Access::Write);
         let mut hash = self.pid_hash.borrow_mut();
         hash[usize::try_from(pid).expect("pids are not negative")].take_if(|hashed| *hashed == task);
     }
@@ -88,24 +94,26 @@ impl System {
     /// Whether a task is the last of its group that has not been released.
     #[inline(always)]
     fn thread_group_empty(&self, tsk: TaskRef) -> bool {
-        let signal = self.task(tsk, |t| t.signal);
-        self.signal(signal, |s| s.count == 1)
+        let signal = self.fixed(tsk, |t| t.signal);
+        self.signal_look(signal, |s| s.count == 1)
     }
 }
 
 /// Takes a task out of the pid hash; numbers that nobody uses any more are free. Models `__unhash_process()`.
 async fn __unhash_process(sys: &System, p: TaskRef) {
-    let (pid, tgid, signal, parent) = sys.task(p, |t| (t.pid, t.tgid, t.signal, t.real_parent));
+    let (pid, tgid, signal, parent) = sys.look_at(p, ground::PARENT, |t| (t.pid, t.tgid, t.signal, t.real_parent));
+    sys.m.touch(ground::NR_THREADS, Access::Add);
     sys.nr_threads.set(sys.nr_threads.get() - 1);
-    let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+    let (pgrp, session) = sys.signal_fixed(signal, |s| (s.pgrp, s.session));
     let leads = pid == tgid;
     let numbers = [pid, tgid, pgrp, session];
     for &nr in &numbers[..if leads { 4 } else { 2 }] {
-        if detach_pid(&sys.pids, nr) {
+        if detach_pid(&sys.m, &sys.pids, nr) {
             free_pidmap(&sys.m, &sys.pids, nr).await;
         }
     }
     sys.unhash_pid(pid, p);
+    sys.m.touch(ground::PROCESS_COUNTS, Access::Add);
     sys.process_counts.set(sys.process_counts.get() - i64::from(leads && pid != 0));
     sys.drop_child(parent, p);
 }
@@ -125,13 +133,13 @@ pub(crate) async fn unhash_process(sys: &System, p: TaskRef) {
 pub(crate) async fn release_task(sys: &System, p: TaskRef) {
     let mut next = Some(p);
     while let Some(p) = next.take() {
-        let (user, leader, signal, sighand) = sys.task(p, |t| (t.user, t.group_leader, t.signal, t.sighand));
-        let pid = || sys.task(p, |t| t.pid);
+        let (user, leader, signal, sighand) = sys.fixed(p, |t| (t.user, t.group_leader, t.signal, t.sighand));
+        let pid = || sys.fixed(p, |t| t.pid);
         sys.m.call("release_task", || vec![("pid", pid().into())], None);
         sys.note(|| Fact::Acts { pid: pid(), what: Act::Released });
-        sys.user(user, |u| u.processes -= 1);
+        sys.user_add(user, |u| u.processes -= 1);
         let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-        if sys.task(p, |t| t.ptrace != 0) {
+        if sys.look_at(p, ground::TRACE, |t| t.ptrace != 0) {
             __ptrace_unlink(sys, p);
         }
         __unhash_process(sys, p).await;
@@ -144,7 +152,7 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
             next = zap_leader(sys, leader);
         }
         drop(held);
-        sys.user(user, |u| {
+        sys.user_add(user, |u| {
             u.count -= 1;
             u.group_info_usage -= 1;
         });
@@ -156,13 +164,13 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
 ///
 /// Models the middle of `release_task()`. Needs `tasklist_lock`.
 fn zap_leader(sys: &System, leader: TaskRef) -> Option<TaskRef> {
-    let (state, signal) = sys.task(leader, |t| (t.exit_state, t.exit_signal));
+    let (state, signal) = sys.look_at(leader, ground::FAMILY, |t| (t.exit_state, t.exit_signal));
     if state != ExitState::Zombie || !sys.thread_group_empty(leader) {
         return None;
     }
     do_notify_parent(sys, leader, signal);
     // Its parent does not want to know, and nobody waits for a task without an exit signal.
-    sys.task(leader, |t| t.exit_signal == -1).then_some(leader)
+    sys.look_at(leader, ground::FAMILY, |t| t.exit_signal == -1).then_some(leader)
 }
 
 /// Gives the children of a dying task to another thread of its group, else to init, and lets go of those it traces.
@@ -173,7 +181,9 @@ fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
     let mut to_release = Vec::new();
     for child in sys.ptrace_children(father) {
         __ptrace_unlink(sys, child);
-        let (state, signal, parent) = sys.task(child, |t| (t.exit_state, t.exit_signal, t.real_parent));
+        let (state, signal, parent) =
+            sys.look_at(child, ground::FAMILY, |t| (t.exit_state, t.exit_signal, t.real_parent));
+        sys.look_at(child, ground::PARENT, |_| ());
         if state == ExitState::Zombie && signal == -1 {
             to_release.push(child);
         } else if state == ExitState::Zombie && parent != father && sys.thread_group_empty(child) {
@@ -198,12 +208,12 @@ fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
 /// Models `reparent_thread()`. Needs `tasklist_lock`. A zombie whose new parent ignores `SIGCHLD` stays one for ever:
 /// nobody may wait for it any more, and nobody releases it, as in the kernel until 2.6.30.
 fn reparent_thread(sys: &System, child: TaskRef, father: TaskRef, reaper: TaskRef) {
-    let (pid, to) = (sys.task(child, |t| t.pid), sys.task(reaper, |t| t.pid));
+    let (pid, to) = (sys.fixed(child, |t| t.pid), sys.fixed(reaper, |t| t.pid));
     sys.m.call("reparent_thread", || vec![("pid", pid.into()), ("to", to.into())], None);
     sys.drop_child(father, child);
     sys.adopt_child(reaper, child);
-    let (state, signal) = sys.task(child, |t| {
-        (t.real_parent, t.parent) = (reaper, reaper);
+    sys.part(child, ground::PARENT, |t| (t.real_parent, t.parent) = (reaper, reaper));
+    let (state, signal) = sys.part(child, ground::FAMILY, |t| {
         if t.exit_signal != -1 {
             t.exit_signal = SIGCHLD; // Nobody shall slay init with a signal of its own choice.
         }
@@ -222,14 +232,14 @@ impl System {
         }
         let threads = self.threads(tsk);
         let (before, from) = threads.split_at(threads.iter().position(|thread| *thread == tsk)?);
-        let lives = |thread: &TaskRef| self.task(*thread, |t| t.exit_state == ExitState::Alive);
+        let lives = |thread: &TaskRef| self.look_at(*thread, ground::FAMILY, |t| t.exit_state == ExitState::Alive);
         from[1..].iter().chain(before).copied().find(lives)
     }
 
     /// The threads of a group, its leader first.
     fn threads(&self, tsk: TaskRef) -> Vec<TaskRef> {
-        let (leader, signal) = self.task(tsk, |t| (t.group_leader, t.signal));
-        self.signal(signal, |s| std::iter::once(leader).chain(s.others.iter().copied()).collect())
+        let (leader, signal) = self.fixed(tsk, |t| (t.group_leader, t.signal));
+        self.signal_look(signal, |s| std::iter::once(leader).chain(s.others.iter().copied()).collect())
     }
 }
 
@@ -237,14 +247,16 @@ impl System {
 async fn exit_notify(sys: &System, tsk: TaskRef) {
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
     let ptrace_dead = forget_original_parent(sys, tsk);
-    let (exit_signal, ptrace, tracer, signal) = sys.task(tsk, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
-    if exit_signal != -1 && sys.signal(signal, |s| s.count == 1) {
+    let (exit_signal, ptrace, tracer, signal) =
+        sys.look_at(tsk, ground::FAMILY, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
+    sys.look_at(tsk, ground::TRACE, |_| ());
+    if exit_signal != -1 && sys.signal_look(signal, |s| s.count == 1) {
         // The exit signal means something to the real parent only.
         do_notify_parent(sys, tsk, if tracer.is_none() { exit_signal } else { SIGCHLD });
     } else if ptrace != 0 {
         do_notify_parent(sys, tsk, SIGCHLD);
     }
-    let state = sys.task(tsk, |t| {
+    let state = sys.part(tsk, ground::FAMILY, |t| {
         t.exit_state = if t.exit_signal == -1 && t.ptrace == 0 { ExitState::Dead } else { ExitState::Zombie };
         t.exit_state
     });
@@ -265,11 +277,11 @@ async fn exit_notify(sys: &System, tsk: TaskRef) {
 /// A plain child stays a zombie, whose structure its parent's `wait4()` releases. A thread, and a child whose parent
 /// ignores `SIGCHLD`, releases itself here: the structure is gone when the next task runs.
 pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
-    let pid = || sys.task(tsk, |t| t.pid);
+    let pid = || sys.fixed(tsk, |t| t.pid);
     sys.m.enter("do_exit", || vec![("pid", pid().into()), ("code", code.into())]);
     sys.note(|| Fact::Acts { pid: pid(), what: Act::Exits });
     sys.m.point().await;
-    let mm = sys.task(tsk, |t| {
+    let mm = sys.part(tsk, ground::OWN, |t| {
         t.flags |= pf::EXITING;
         t.exit_code = code;
         t.mm.take()
@@ -316,8 +328,9 @@ enum Found {
 /// # Differences from Linux
 /// DIFFERENCE: children of any exit signal count, as with `__WALL`; no signal interrupts the wait.
 pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool) -> Result<(i32, i32), Errno> {
-    let signal = sys.task(current, |t| t.signal);
-    let wait = sys.signal(signal, |s| s.wait_chldexit.get_or_insert_default().clone());
+    let signal = sys.fixed(current, |t| t.signal);
+    // Whoever tells of a child before there is a queue need not wake anybody: the look that follows finds it.
+    let wait = sys.signal_fixed(signal, |s| s.wait_chldexit.get_or_insert_default().clone());
     loop {
         let held = sys.tasklist_lock.take(&sys.m, Mode::READ).await;
         match look(sys, current, which) {
@@ -330,10 +343,14 @@ pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool
             Found::Nobody if !patient => return Err(Errno::Child),
             Found::Nobody | Found::Alive => drop(held),
         }
-        let news = || match look(sys, current, which) {
-            Found::Zombie(_) => true,
-            Found::Alive => false,
-            Found::Nobody => !patient,
+        let news = || {
+            // Without the lock: whoever changes what it would find says so to the group.
+            sys.touch_children(current, Access::Read);
+            sys.m.untold(|| match look(sys, current, which) {
+                Found::Zombie(_) => true,
+                Found::Alive => false,
+                Found::Nobody => !patient,
+            })
         };
         wait.wait_event(&sys.m, "kernel/exit.c:do_wait()", patient, news).await;
     }
@@ -341,7 +358,9 @@ pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool
 
 /// Claims a zombie, so that no other thread releases it, too. Models the start of `wait_task_zombie()`.
 fn wait_task_zombie(sys: &System, child: TaskRef) -> (i32, i32) {
-    let (pid, code) = sys.task(child, |t| {
+    let parent = sys.look_at(child, ground::PARENT, |t| t.real_parent);
+    sys.touch_children(parent, Access::Write);
+    let (pid, code) = sys.part(child, ground::FAMILY, |t| {
         t.exit_state = ExitState::Dead;
         (t.pid, t.exit_code)
     });
@@ -370,9 +389,10 @@ fn look(sys: &System, current: TaskRef, which: WaitFor) -> Found {
 #[inline(always)]
 fn look_among(sys: &System, parent: TaskRef, which: WaitFor) -> Found {
     let mut found = Found::Nobody;
-    let mut next = sys.task(parent, |t| t.children.first);
+    let mut next = sys.look_at(parent, ground::FAMILY, |t| t.children.first);
     while let Some(child) = next {
-        let (pid, state, signal, sibling) = sys.task(child, |t| (t.pid, t.exit_state, t.exit_signal, t.children.next));
+        let (pid, state, signal, sibling) =
+            sys.look_at(child, ground::FAMILY, |t| (t.pid, t.exit_state, t.exit_signal, t.children.next));
         next = sibling;
         // Nobody waits for a thread, nor for a child that reaps itself: neither has an exit signal.
         let wanted = signal != -1 && (which == WaitFor::Any || which == WaitFor::Pid(pid));
@@ -387,11 +407,11 @@ fn look_among(sys: &System, parent: TaskRef, which: WaitFor) -> Found {
 
 /// Continues a task that was born stopped: it runs for the first time. Models what `SIGCONT` does to it.
 pub async fn sigcont(sys: &Rc<System>, p: TaskRef) {
-    let stopped = sys.task(p, |t| std::mem::replace(&mut t.state, State::Running) == State::Stopped);
+    let stopped = sys.part(p, ground::STATE, |t| std::mem::replace(&mut t.state, State::Running) == State::Stopped);
     if stopped {
         let at = sys.newborn.borrow().iter().position(|(newborn, _)| *newborn == p);
         let work = at.map(|at| sys.newborn.borrow_mut().remove(at).1);
-        sys.task(p, |t| {
+        sys.part(p, ground::STATE, |t| {
             t.pending &= !sigmask(SIGSTOP);
             t.sigpending = false;
         });

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use sim::{Errno, LaneName};
 
 use crate::design::Seq;
+use crate::fork::flags;
+use crate::{System, TaskRef};
 
 /// One fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,6 +83,35 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// The caller, the parent and the child, as they are linked. Needs `tasklist_lock`.
+    #[cold]
+    pub(crate) fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
+        let (caller_pid, caller_tgid) = sys.fixed(caller, |t| (t.pid, t.tgid));
+        let (child_pid, child_tgid) = sys.fixed(p, |t| (t.pid, t.tgid));
+        Fact::Forked {
+            caller_pid,
+            caller_tgid,
+            real_parent_tgid: sys.fixed(parent, |t| t.tgid),
+            child_pid,
+            child_tgid,
+            is_thread: clone_flags & flags::THREAD != 0,
+            vfork: clone_flags & flags::VFORK != 0,
+        }
+    }
+
+    /// The pid in whose story the order of this fact matters: a child is told of before or after it acts. Two facts about
+    /// different pids may be noted in any order; no law speaks of it.
+    pub(crate) fn about(&self) -> Option<i32> {
+        match self {
+            Fact::Acts { pid, .. } => Some(*pid),
+            Fact::Told { child_true, .. } => Some(*child_true),
+            Fact::Sent { child_said, .. } => Some(*child_said),
+            Fact::Forked { .. } | Fact::Yielded { .. } | Fact::Helper { .. } => None,
+        }
+    }
+}
+
 /// What a task does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Act {
@@ -127,16 +158,8 @@ impl Facts {
         self.on.set(on);
     }
 
-    /// Notes a fact in a step, if somebody wants to know.
-    #[inline(always)]
-    pub fn note(&self, step: impl FnOnce() -> u64, fact: impl FnOnce() -> Fact) {
-        if self.on.get() {
-            self.push(step(), fact());
-        }
-    }
-
-    #[cold]
-    fn push(&self, step: u64, fact: Fact) {
+    /// Notes a fact of a step; whoever calls has looked whether facts are noted.
+    pub(crate) fn push(&self, step: u64, fact: Fact) {
         self.log.borrow_mut().push((step, fact));
     }
 

@@ -3,14 +3,17 @@
 use std::rc::Rc;
 
 use sim::lock::{Completion, Mode};
+use sim::touch::Access;
 use sim::{Errno, Gfp, Site};
 use uevent::Fix;
 use uevent::kobject::{kobject_init, kobject_set_name};
+use uevent::kobject_uevent::kobject_fork;
 
 use crate::System;
 use crate::exit::unhash_process;
 use crate::facts::{Act, Fact};
-use crate::hook::{self, Place, hook_at, hook_at_the_end};
+use crate::ground;
+use crate::hook::{self, Place};
 use crate::pid::{alloc_pidmap, attach_pid, free_pidmap};
 use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
@@ -42,7 +45,7 @@ const PAGE_SIZE: u64 = 4096;
 #[inline(always)]
 pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
     sys.m.call("free_task", Vec::new, None);
-    let thread_info = sys.task(tsk, |t| t.thread_info);
+    let thread_info = sys.fixed(tsk, |t| t.thread_info);
     sys.m.call("free_thread_info", Vec::new, None);
     sys.thread_infos.free(&sys.m, thread_info, "free_thread_info");
     free_task_struct(sys, tsk);
@@ -61,7 +64,7 @@ fn free_task_struct(sys: &System, tsk: TaskRef) {
 pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
     let max_threads = (mempages / (8 * u64::from(THREAD_SIZE) / PAGE_SIZE)).max(20);
     sys.max_threads.set(i64::try_from(max_threads).expect("fewer tasks than 2^63"));
-    let signal = sys.task(init_task, |t| t.signal);
+    let signal = sys.fixed(init_task, |t| t.signal);
     sys.signal(signal, |s| s.rlimit_nproc = Rlimit::both(max_threads / 2));
     let kobj = sys.core.new_kobject();
     kobject_init(&sys.core, kobj);
@@ -79,8 +82,9 @@ pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
 async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> {
     sys.m.call("dup_task_struct", Vec::new, None);
     sys.m.call("prepare_to_copy", Vec::new, None);
+    // Of what others may change only its own fields and `ptrace` are kept; the rest is set before anybody sees it.
     let copy = || {
-        sys.task(orig, |t| Task {
+        sys.look_at(orig, ground::OWN, |t| Task {
             usage: 2,
             vfork_done: None,
             tracer: None,
@@ -101,6 +105,7 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
                 let copy = copy();
                 sys.task(tsk, |t| *t = copy);
             }
+            sys.look_at(orig, ground::TRACE, |_| ());
             sys.task(tsk, |t| t.thread_info = thread_info);
         }
         Err(error) => {
@@ -119,7 +124,7 @@ fn told<T>(sys: &System, func: &'static str, allocated: Option<T>) -> Result<T, 
 
 /// Asks for a capability; a yes is remembered on the caller. Models `capable()`.
 fn capable(sys: &System, current: TaskRef, name: &'static str, bit: u32) -> bool {
-    let yes = sys.task(current, |t| {
+    let yes = sys.part(current, ground::OWN, |t| {
         let yes = t.caps & bit != 0;
         t.flags |= if yes { pf::SUPERPRIV } else { 0 };
         yes
@@ -140,10 +145,10 @@ fn check_flags(clone_flags: u32) -> Result<(), Errno> {
 /// Counts the new process for its user, against its limit. Too many is an error unless the caller is privileged.
 #[inline(always)]
 fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno, BadFork)> {
-    let (user, signal) = sys.task(p, |t| (t.user, t.signal));
-    let limit = sys.signal(signal, |s| s.rlimit_nproc.cur);
+    let (user, signal) = sys.fixed(p, |t| (t.user, t.signal));
+    let limit = sys.signal_fixed(signal, |s| s.rlimit_nproc.cur);
     // Compared unsigned: a negative count is a huge one (experiment G43).
-    let processes = i64::from(sys.user(user, |u| u.processes));
+    let processes = sys.processes(user, limit);
     if (processes >= 0 || !sys.config.core.fixes.has(Fix::SignedLimit))
         && processes.cast_unsigned() >= limit
         && !capable(sys, current, "CAP_SYS_ADMIN", cap::SYS_ADMIN)
@@ -155,7 +160,7 @@ fn charge_user(sys: &System, current: TaskRef, p: TaskRef) -> Result<(), (Errno,
     sys.m.call("atomic_inc", || vec![("arg", "user.count".into())], None);
     sys.m.call("atomic_inc", || vec![("arg", "user.processes".into())], None);
     sys.m.call("get_group_info", Vec::new, None);
-    sys.user(user, |u| {
+    sys.user_add(user, |u| {
         u.count += 1;
         u.processes += 1;
         u.group_info_usage += 1;
@@ -223,7 +228,8 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
     sys.m.call("set_task_cpu", Vec::new, None);
     let (pending, caller_parent, caller_leader, signal) =
-        sys.task(current, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
+        sys.look_at(current, ground::STATE, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
+    sys.look_at(current, ground::PARENT, |_| ());
     // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
     if pending & sigmask(SIGKILL) != 0 {
         return Err(Errno::Intr);
@@ -235,11 +241,11 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     });
     if clone_flags & flags::THREAD != 0 {
         let siglock = sys.siglock.take(&sys.m, Mode::SPIN).await;
-        if sys.signal(signal, |s| s.group_exit) {
+        if sys.signal_look(signal, |s| s.group_exit) {
             return Err(Errno::Again);
         }
         sys.task(p, |t| t.group_leader = caller_leader);
-        if sys.signal(signal, |s| s.group_stop_count > 0) {
+        if sys.signal_look(signal, |s| s.group_stop_count > 0) {
             sys.signal(signal, |s| s.group_stop_count += 1);
             set_sigpending(sys, p);
         }
@@ -248,49 +254,40 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     }
     set_links(sys, p, parent);
     if traced {
-        let tracer = sys.task(current, |t| t.tracer.unwrap_or(t.parent));
+        let tracer = sys.look_at(current, ground::TRACE, |t| t.tracer.unwrap_or(t.parent));
         __ptrace_link(sys, p, tracer);
     }
     attach_pids(sys, p);
+    sys.m.touch(ground::NR_THREADS, Access::Add);
     sys.nr_threads.set(sys.nr_threads.get() + 1);
+    sys.m.touch(ground::TOTAL_FORKS, Access::Add);
     sys.total_forks.set(sys.total_forks.get() + 1);
     if let Some(truth) = &mut *sys.truth.borrow_mut() {
-        truth.fork(pid, Fork { parent: sys.task(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
+        truth.fork(pid, Fork { parent: sys.fixed(parent, |t| t.tgid), is_thread: clone_flags & flags::THREAD != 0 });
     }
-    sys.note(|| forked(sys, (current, parent, p), clone_flags));
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::Locked, seen).await;
+    sys.note(|| Fact::forked(sys, (current, parent, p), clone_flags));
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::Locked {
+        hook::tell(seen()).await;
+    }
     drop(held);
-    hook_at(Place::BeforeWake, seen).await;
-    Ok(())
-}
-
-#[cold]
-fn forked(sys: &System, (caller, parent, p): (TaskRef, TaskRef, TaskRef), clone_flags: u32) -> Fact {
-    let (caller_pid, caller_tgid) = sys.task(caller, |t| (t.pid, t.tgid));
-    let (child_pid, child_tgid) = sys.task(p, |t| (t.pid, t.tgid));
-    Fact::Forked {
-        caller_pid,
-        caller_tgid,
-        real_parent_tgid: sys.task(parent, |t| t.tgid),
-        child_pid,
-        child_tgid,
-        is_thread: clone_flags & flags::THREAD != 0,
-        vfork: clone_flags & flags::VFORK != 0,
+    if sys.place == Place::BeforeWake {
+        hook::tell(seen()).await;
     }
+    Ok(())
 }
 
 fn set_sigpending(sys: &System, p: TaskRef) {
     sys.m.call("set_tsk_thread_flag", || vec![("arg", "TIF_SIGPENDING".into())], None);
-    sys.task(p, |t| t.sigpending = true);
+    sys.part(p, ground::STATE, |t| t.sigpending = true);
 }
 
 /// Puts a task behind its parent's other children. Models `SET_LINKS()`.
 #[inline(always)]
 fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
     let args = || {
-        let leads = sys.task(p, |t| t.pid == t.tgid);
-        vec![("on_task_list", leads.into()), ("parent_pid", sys.task(parent, |t| t.pid).into())]
+        let leads = sys.fixed(p, |t| t.pid == t.tgid);
+        vec![("on_task_list", leads.into()), ("parent_pid", sys.fixed(parent, |t| t.pid).into())]
     };
     sys.m.call("SET_LINKS", args, None);
     sys.adopt_child(parent, p);
@@ -299,15 +296,16 @@ fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
 /// Enters a task under its numbers; a process counts. Needs `tasklist_lock`.
 #[inline(always)]
 pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
-    let (pid, tgid, signal) = sys.task(p, |t| (t.pid, t.tgid, t.signal));
+    let (pid, tgid, signal) = sys.fixed(p, |t| (t.pid, t.tgid, t.signal));
     let users = &mut *sys.pids.users.borrow_mut();
     attach_pid(&sys.m, users, "PIDTYPE_PID", pid);
     attach_pid(&sys.m, users, "PIDTYPE_TGID", tgid);
     sys.hash_pid(pid, p);
     if pid == tgid {
-        let (pgrp, session) = sys.signal(signal, |s| (s.pgrp, s.session));
+        let (pgrp, session) = sys.signal_fixed(signal, |s| (s.pgrp, s.session));
         attach_pid(&sys.m, users, "PIDTYPE_PGID", pgrp);
         attach_pid(&sys.m, users, "PIDTYPE_SID", session);
+        sys.m.touch(ground::PROCESS_COUNTS, Access::Add);
         sys.process_counts.set(sys.process_counts.get() + i64::from(pid != 0));
     }
 }
@@ -358,7 +356,11 @@ async fn copy_into(
     pid: i32,
 ) -> Result<(), (Errno, BadFork)> {
     charge_user(sys, current, p)?;
-    if sys.nr_threads.get() >= sys.max_threads.get() {
+    let (threads, most) = (sys.nr_threads.get(), sys.max_threads.get());
+    if threads + ground::FAR > most {
+        sys.m.touch(ground::NR_THREADS, Access::Read);
+    }
+    if threads >= most {
         return Err((Errno::Again, BadFork::Count));
     }
     // Until it is linked, nobody else knows the child: its caller fills it in, without a lock and without sleeping.
@@ -403,7 +405,7 @@ pub async fn fork_idle(sys: &System, current: TaskRef) -> Result<TaskRef, Errno>
 
 /// Which event a tracer of the caller is told of; 0: none. Models `fork_traceflag()`.
 fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
-    let ptrace = sys.task(current, |t| t.ptrace);
+    let ptrace = sys.look_at(current, ground::TRACE, |t| t.ptrace);
     let wants = |option: u32, event: i64| if ptrace & option != 0 { event } else { 0 };
     let event = if clone_flags & flags::UNTRACED != 0 {
         0
@@ -448,13 +450,13 @@ pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work:
 
 async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Option<Work>) -> Result<i32, Errno> {
     let last_pid = sys.pids.last_pid.get();
-    sys.note(|| Fact::Acts { pid: sys.task(current, |t| t.pid), what: Act::Forks });
+    sys.note(|| Fact::Acts { pid: sys.fixed(current, |t| t.pid), what: Act::Forks });
     let pid = alloc_pidmap(&sys.m, &sys.pids).await;
     sys.m.call("alloc_pidmap", Vec::new, Some(pid.map_or(-1, i64::from)));
     let pid = pid.ok_or(Errno::Again)?;
     let mut clone_flags = flags;
     let mut trace = 0;
-    if sys.task(current, |t| t.ptrace) != 0 {
+    if sys.look_at(current, ground::TRACE, |t| t.ptrace) != 0 {
         trace = fork_traceflag(sys, current, clone_flags);
         if trace != 0 {
             clone_flags |= flags::PTRACE;
@@ -467,6 +469,7 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
             free_pidmap(&sys.m, &sys.pids, pid).await;
             // The number is free and is not used again for a whole round: experiment G38.
             if sys.config.core.fixes.has(Fix::FailedFork) && sys.pids.last_pid.get() == pid {
+                sys.m.touch(ground::LAST_PID, Access::Write);
                 sys.pids.last_pid.set(last_pid);
             }
             return Err(error);
@@ -474,39 +477,48 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
     };
     let vfork = (clone_flags & flags::VFORK != 0).then(|| {
         sys.m.call("init_completion(vfork)", Vec::new, None);
-        let vfork = Rc::new(Completion::default());
-        sys.task(p, |t| t.vfork_done = Some(vfork.clone()));
+        let vfork = Rc::new(Completion::of(sys.m.new_object(ground::VFORK, pid.cast_unsigned())));
+        sys.part(p, ground::OWN, |t| t.vfork_done = Some(vfork.clone()));
         vfork
     });
     set_free(sys, p, clone_flags, work).await;
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
-    let seen = hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
-    hook_at(Place::AfterWake, seen).await;
+    let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
+    if sys.place == Place::AfterWake {
+        hook::tell(seen()).await;
+    }
     if trace != 0 {
-        sys.task(current, |t| t.ptrace_message = pid.into());
+        sys.part(current, ground::OWN, |t| t.ptrace_message = pid.into());
         ptrace_notify(sys, current, trace);
     }
     if let Some(vfork) = vfork {
         sys.m.call("wait_for_completion(vfork)", Vec::new, None);
         vfork.wait_for_completion(&sys.m).await;
-        if sys.task(current, |t| t.ptrace & pt::TRACE_VFORK_DONE != 0) {
+        if sys.look_at(current, ground::TRACE, |t| t.ptrace & pt::TRACE_VFORK_DONE != 0) {
             ptrace_notify(sys, current, PTRACE_EVENT_VFORK_DONE);
         }
     }
-    hook_at_the_end(seen).await;
+    if sys.posted && !sys.facts.on() {
+        let child = hook::posted_child(sys, p, pid);
+        let parent = sys.task(current, |t| t.pid);
+        let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
+        kobject_fork(&sys.core, fork_kobj, parent, child).await;
+    } else if sys.place == Place::End {
+        hook::tell(seen()).await;
+    }
     Ok(pid)
 }
 
 /// Lets the child run, unless it is to be born stopped.
 async fn set_free(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
     let stopped = clone_flags & flags::STOPPED != 0;
-    if stopped || sys.task(p, |t| t.ptrace & pt::PTRACED != 0) {
+    if stopped || sys.look_at(p, ground::TRACE, |t| t.ptrace & pt::PTRACED != 0) {
         sys.m.call("sigaddset(SIGSTOP)", Vec::new, None);
-        sys.task(p, |t| t.pending |= sigmask(SIGSTOP));
+        sys.part(p, ground::STATE, |t| t.pending |= sigmask(SIGSTOP));
         set_sigpending(sys, p);
     }
     if stopped {
-        sys.task(p, |t| t.state = State::Stopped);
+        sys.part(p, ground::STATE, |t| t.state = State::Stopped);
         if let Some(work) = work {
             sys.newborn.borrow_mut().push((p, work));
         }

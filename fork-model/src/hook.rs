@@ -1,9 +1,12 @@
 //! The line that tells of a fork, as a value: where it stands in `do_fork()` or `copy_process()`, and what it reads there.
 
-use sim::mm::POISON;
+use std::pin::Pin;
+
+use sim::mm::{POISON, Part};
 use uevent::wire::connector::ForkIds;
 
 use crate::design::axis;
+use crate::ground;
 use crate::notify::notify;
 use crate::{System, TaskRef};
 
@@ -70,6 +73,8 @@ pub trait OwnHook: Sync {
     fn read(&self, fork: &Fork<'_>) -> ForkIds;
 }
 
+/// What the patch does when it reads a child that is gone.
+const READS_PID: &str = "do_fork() reads p->pid";
 /// What a freed integer reads.
 const GONE: i32 = i32::from_ne_bytes([POISON; 4]);
 
@@ -94,10 +99,8 @@ impl Hook {
     pub fn read(self, fork: &Fork<'_>) -> ForkIds {
         match self {
             Hook::End => {
-                let (child_pid, child_tgid) = fork
-                    .sys
-                    .task_or_gone(fork.p, "do_fork() reads p->pid", |t| (t.pid, t.tgid))
-                    .unwrap_or((GONE, GONE));
+                let read = fork.sys.part_or_gone(fork.p, Part::FIXED, READS_PID, |t| (t.pid, t.tgid));
+                let (child_pid, child_tgid) = read.unwrap_or((GONE, GONE));
                 fork.of_current(child_pid, child_tgid)
             }
             Hook::EndSavedPid => fork.of_current(fork.pid, fork.tgid()),
@@ -111,13 +114,13 @@ impl Fork<'_> {
     /// The child's process id, from what `do_fork()` knows without the child's structure.
     #[must_use]
     pub fn tgid(&self) -> i32 {
-        if self.is_thread { self.sys.task(self.current, |t| t.tgid) } else { self.pid }
+        if self.is_thread { self.sys.fixed(self.current, |t| t.tgid) } else { self.pid }
     }
 
     /// The caller as the parent, and this child.
     #[must_use]
     pub fn of_current(&self, child_pid: i32, child_tgid: i32) -> ForkIds {
-        let (parent_pid, parent_tgid) = self.sys.task(self.current, |t| (t.pid, t.tgid));
+        let (parent_pid, parent_tgid) = self.sys.fixed(self.current, |t| (t.pid, t.tgid));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
     }
 
@@ -129,33 +132,32 @@ impl Fork<'_> {
     pub fn of_real_parent(&self) -> ForkIds {
         let who = "proc_fork_connector() reads p->pid";
         let Some((child_pid, child_tgid, parent)) =
-            self.sys.task_or_gone(self.p, who, |t| (t.pid, t.tgid, t.real_parent))
+            self.sys.part_or_gone(self.p, ground::PARENT, who, |t| (t.pid, t.tgid, t.real_parent))
         else {
             return ForkIds { parent_pid: GONE, parent_tgid: GONE, child_pid: GONE, child_tgid: GONE };
         };
         // A child in the process table has a parent that is there. A released one that has not left its CPU may not.
         let who = "proc_fork_connector() reads p->real_parent->pid";
-        let (parent_pid, parent_tgid) = self.sys.task_or_gone(parent, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
+        let (parent_pid, parent_tgid) =
+            self.sys.part_or_gone(parent, Part::FIXED, who, |t| (t.pid, t.tgid)).unwrap_or((GONE, GONE));
         ForkIds { parent_pid, parent_tgid, child_pid, child_tgid }
     }
 }
 
-/// Tells of a fork, if the design's hook stands here: at one of the places where the patch has none.
-///
-/// Boxed, so that a fork of the patch carries nothing of it.
+/// The child that the patch or its repair reports, of which only the pid is needed.
 #[inline(always)]
-pub(crate) async fn hook_at(place: Place, fork: Fork<'_>) {
-    if fork.sys.place == place {
-        let ids = fork.sys.config.design.hook.read(&fork);
-        Box::pin(notify(fork.sys, fork.pid, ids)).await;
+pub(crate) fn posted_child(sys: &System, p: TaskRef, pid: i32) -> i32 {
+    match sys.config.design.hook {
+        Hook::End => sys.task_or_gone(p, READS_PID, |t| t.pid).unwrap_or(GONE),
+        _ => pid,
     }
 }
 
-/// Tells of a fork at the end of `do_fork()`, if the design's hook stands there.
-#[inline(always)]
-pub(crate) async fn hook_at_the_end(fork: Fork<'_>) {
-    if fork.sys.place == Place::End {
+/// Tells of a fork, where the design's hook stands. Boxed, so that a fork of the patch carries nothing of it.
+#[cold]
+pub(crate) fn tell(fork: Fork<'_>) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    Box::pin(async move {
         let ids = fork.sys.config.design.hook.read(&fork);
         notify(fork.sys, fork.pid, ids).await;
-    }
+    })
 }

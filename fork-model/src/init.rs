@@ -13,8 +13,8 @@ use crate::exit::{WaitFor, wait4};
 use crate::fork::{attach_pids, do_fork, flags, fork_init};
 use crate::pid::pidmap_init;
 use crate::sched::{
-    Children, ExitState, Rlimit, Sighand, SighandRef, Signal, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers,
-    User, UserRef, Work, cap,
+    Children, ExitState, Rlimit, SighandRef, Signal, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers, User,
+    UserRef, Work, cap,
 };
 use crate::signal::SIGCHLD;
 
@@ -43,12 +43,12 @@ pub fn place_task(sys: &System, placed: Placed) -> TaskRef {
     let Placed { pid, parent, leader, user, pgrp, session } = placed;
     let shared = || {
         let signal = sys.new_signal(Signal { count: 0, ..Signal::for_one(pgrp, session, Rlimit::default()) });
-        (signal, sys.new_sighand(Sighand { count: 0, ignores_sigchld: false }))
+        (signal, sys.new_sighand(false, 0))
     };
-    let (signal, sighand) = leader.map_or_else(shared, |leader| sys.task(leader, |t| (t.signal, t.sighand)));
+    let (signal, sighand) = leader.map_or_else(shared, |leader| sys.fixed(leader, |t| (t.signal, t.sighand)));
     sys.signal(signal, |s| s.count += 1);
-    sys.sighand(sighand, |s| s.count += 1);
-    let tgid = leader.map_or(pid, |leader| sys.task(leader, |t| t.tgid));
+    sys.sighand_count(sighand, 1);
+    let tgid = leader.map_or(pid, |leader| sys.fixed(leader, |t| t.tgid));
     let exit_signal = if leader.is_some() { -1 } else { SIGCHLD };
     let blank = blank(user, signal, sighand, sys.thread_infos.place_static(&sys.m, ThreadInfo));
     let task = sys.tasks.place_static(&sys.m, Task { pid, tgid, exit_signal, ..blank });

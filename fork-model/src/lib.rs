@@ -42,6 +42,7 @@ pub mod exec;
 pub mod exit;
 pub mod facts;
 pub mod fork;
+mod ground;
 pub mod hook;
 pub mod init;
 pub mod notify;

@@ -9,12 +9,13 @@
 //! | [`relay`] | delivery `signal`: registered processes and their queues |
 //! | [`helper`] | delivery `hotplug`: a process for each event |
 //!
-//! The patch as posted does none of this: [`notify`] then is `kobject_fork()`.
+//! The patch as posted does none of this: `do_fork()` then calls `kobject_fork()` itself.
 
 use std::rc::Rc;
 
 use sim::Errno;
-use uevent::kobject_uevent::kobject_fork;
+use sim::touch::Access;
+use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::connector::ForkIds;
 
 use crate::System;
@@ -43,23 +44,13 @@ pub struct Notify {
 
 /// Tells user space that somebody forked. `child_true` is the pid that was allocated, whatever the hook reads.
 ///
-/// As posted: `kobject_fork()` with the two pids, which is all of the path that the vectors know. Any other design is
-/// boxed, so that a fork of the patch carries nothing of it.
-#[inline(always)]
+/// Gate, number, message, delivery; and the fact that it was told. What the patch does comes out as `do_fork()` itself
+/// does it when nothing else is asked for: `kobject_fork()` with two pids.
 pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
-    if sys.posted && !sys.facts.on() {
-        let fork_kobj = sys.fork_kobj.get().expect("fork_init() runs before the first fork");
-        kobject_fork(&sys.core, fork_kobj, ids.parent_pid, ids.child_pid).await;
-    } else {
-        Box::pin(as_designed(sys, child_true, ids)).await;
-    }
-}
-
-/// Gate, number, message, delivery; and the fact that it was told.
-async fn as_designed(sys: &System, child_true: i32, ids: ForkIds) {
     let (before, step) = (sys.m.mem.counters(), sys.m.step());
     let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
     if outcome == Outcome::Kept {
+        sys.m.touch(FORK_OUTCOMES, Access::Add);
         sys.core.fork_outcomes.borrow_mut().kept += 1;
     }
     if !sys.facts.on() {
@@ -101,7 +92,7 @@ async fn deliver(sys: &System, ids: &ForkIds) -> (Option<Seq>, Outcome) {
 /// The lane that runs now may have yielded while it sent.
 pub(crate) fn note_yields(sys: &System, child_said: i32) {
     for step in sys.core.take_yields(sys.m.lane_name()) {
-        sys.facts.note(|| step, || Fact::Yielded { lane: sys.m.lane_name(), child_said });
+        sys.facts.push(step, Fact::Yielded { lane: sys.m.lane_name(), child_said });
     }
 }
 

@@ -4,9 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim::mm::Kind;
+use sim::mm::{Kind, Part};
+use sim::touch::{Access, Object};
 use sim::{Cache, Gfp, Handle, Machine, Site};
 use uevent::{Fix, Fixes};
+
+use crate::ground;
+use crate::system::index;
 
 /// `PID_MAX_DEFAULT`.
 pub const PID_MAX_DEFAULT: i32 = 32_768;
@@ -51,7 +55,7 @@ impl Default for Pids {
         let unused = || PidMap { nr_free: Cell::new(BITS_PER_PAGE), page: Cell::new(None) };
         Pids {
             map: std::iter::repeat_with(unused).take(PIDMAP_ENTRIES).collect(),
-            pages: Cache::new(Kind::PageAlloc),
+            pages: Cache::new(Kind::PageAlloc).named("pidmap page"),
             pid_max: Cell::new(PID_MAX_DEFAULT),
             last_pid: Cell::new(0),
             users: RefCell::default(),
@@ -88,15 +92,19 @@ impl Pids {
         Pids { fixes, ..Pids::default() }
     }
 
+    /// An explorer is told of the bits that are reached, and of nothing else: see [`touch_bit`].
     #[inline(always)]
     fn page<R>(&self, m: &Machine, page: Handle<Page>, f: impl FnOnce(&mut Page) -> R) -> R {
-        self.pages.with(m, page, "pidmap", f).expect("pages of the bitmap are never freed")
+        self.pages
+            .with_part(m, page, Part::FIXED, Access::Read, "pidmap", f)
+            .expect("pages of the bitmap are never freed")
     }
 
     /// Models `test_and_set_bit()`: whether the bit was set before.
     #[inline(always)]
-    fn test_and_set(&self, m: &Machine, page: Handle<Page>, offset: i32) -> bool {
-        let (word, bit) = word(offset);
+    fn test_and_set(&self, m: &Machine, page: Handle<Page>, pid: i32) -> bool {
+        let (word, bit) = word(pid % BITS_PER_PAGE);
+        touch_bit(m, pid);
         self.page(m, page, |page| {
             let was = page[word];
             page[word] |= bit;
@@ -128,6 +136,28 @@ impl Pids {
     }
 }
 
+/// Whether a page of the bitmap exists.
+const PAGE: Object = Object::named("pidmap.page");
+/// With more free pids than this in a page, nobody can tell how many: see [`ground::FAR`].
+const FAR: i32 = 1024;
+
+/// A bit is looked at and changed.
+#[inline(always)]
+fn touch_bit(m: &Machine, pid: i32) {
+    if m.is_explored() {
+        m.touch(ground::PID_BIT.nth(pid.cast_unsigned()), Access::Write);
+        m.touch(ground::PIDMAP, Access::Add);
+    }
+}
+
+/// The number of free bits of a page changes.
+#[inline(always)]
+fn touch_free(m: &Machine, map: &PidMap, page: usize) {
+    if m.is_explored() && map.nr_free.get() <= FAR {
+        m.touch(ground::NR_FREE.nth(index(page)), Access::Add);
+    }
+}
+
 /// Gives a free pid number back. Models `free_pidmap()`: no checks.
 ///
 /// Freeing twice inflates the page's counter for good (semantics, item 40).
@@ -142,7 +172,10 @@ pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
         return;
     }
     let map = &pids.map[page];
+    m.touch(PAGE.nth(index(page)), Access::Read);
     let Some(bits) = map.page.get() else { match m.oops("free_pidmap").await {} };
+    touch_bit(m, pid);
+    touch_free(m, map, page);
     let (word, bit) = word(offset);
     pids.page(m, bits, |page| page[word] &= !bit);
     map.nr_free.set(map.nr_free.get() + 1);
@@ -159,12 +192,14 @@ pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
 /// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (semantics, item 37).
 pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     let pid_max = pids.pid_max.get();
+    m.touch(ground::LAST_PID, Access::Read);
     let last = pids.last_pid.get();
     let mut pid = if last + 1 >= pid_max { RESERVED_PIDS } else { last + 1 };
     let (mut page, mut offset) = place(pid);
     let max_scan = (pid_max + BITS_PER_PAGE - 1) / BITS_PER_PAGE - i32::from(offset == 0);
     for round in 0..=max_scan {
         let map = &pids.map[page];
+        m.touch(PAGE.nth(index(page)), Access::Read);
         let bits = match map.page.get() {
             Some(bits) => Some(bits),
             None => get_zeroed_page(m, pids, page).await,
@@ -173,15 +208,21 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
         if bits.is_none() && !pids.fixes.has(Fix::NextPage) {
             return None;
         }
+        if map.nr_free.get() < FAR {
+            m.touch(ground::NR_FREE.nth(index(page)), Access::Read);
+        }
         if let Some(bits) = bits.filter(|_| map.nr_free.get() > 0) {
             // In the last round, back in the first page, the search ends where it began, and before it: experiment G37.
             let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0 && !pids.fixes.has(Fix::EveryPid);
             loop {
-                if !pids.test_and_set(m, bits, offset) {
+                if !pids.test_and_set(m, bits, pid) {
+                    touch_free(m, map, page);
+                    m.touch(ground::LAST_PID, Access::Write);
                     map.nr_free.set(map.nr_free.get() - 1);
                     pids.last_pid.set(pid);
                     return Some(pid);
                 }
+                m.touch(ground::PIDMAP, Access::Read);
                 offset = pids.page(m, bits, |page| find_next_offset(page, offset));
                 pid = i32::try_from(page).expect("few pages") * BITS_PER_PAGE + offset;
                 if offset >= BITS_PER_PAGE || pid >= pid_max || (bounded && pid >= last) {
@@ -205,6 +246,7 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
 async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle<Page>> {
     let fresh = pids.pages.alloc(m, PIDMAP_PAGE, PAGE_SIZE, Gfp::KERNEL, Box::new([0; WORDS])).await;
     let map = &pids.map[page];
+    m.touch(PAGE.nth(index(page)), Access::Write);
     match (map.page.get(), fresh) {
         (Some(existing), fresh) => {
             if let Some(fresh) = fresh {
@@ -223,6 +265,7 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
 #[inline(always)]
 pub(crate) fn attach_pid(m: &Machine, users: &mut Vec<u32>, kind: &'static str, nr: i32) {
     m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
+    m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
     let nr = usize::try_from(nr).expect("pids are not negative");
     if users.len() <= nr {
         users.resize(nr + 1, 0);
@@ -232,7 +275,8 @@ pub(crate) fn attach_pid(m: &Machine, users: &mut Vec<u32>, kind: &'static str, 
 
 /// One task less uses this number; whether it was the last one, and the caller has to give it back. Models `detach_pid()`.
 #[inline(always)]
-pub(crate) fn detach_pid(pids: &Pids, nr: i32) -> bool {
+pub(crate) fn detach_pid(m: &Machine, pids: &Pids, nr: i32) -> bool {
+    m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
     let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
     *users = users.saturating_sub(1);
     *users == 0
@@ -247,7 +291,7 @@ pub async fn pidmap_init(m: &Machine, pids: &Pids) {
 
 /// Sets a pid's bit if it is clear, as if it had been allocated; its page is made if need be. For tests and restores.
 pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
-    let (page, offset) = place(pid);
+    let (page, _) = place(pid);
     let map = &pids.map[page];
     let bits = match map.page.get() {
         Some(bits) => bits,
@@ -256,6 +300,6 @@ pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
             None => return,
         },
     };
-    let was_set = pids.test_and_set(m, bits, offset);
+    let was_set = pids.test_and_set(m, bits, pid);
     map.nr_free.set(map.nr_free.get() - i32::from(!was_set));
 }

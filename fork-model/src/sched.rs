@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use sim::lock::{Completion, WaitQueue};
+use sim::touch::Object;
 use sim::{Handle, LaneName};
 
 use crate::System;
@@ -195,6 +196,8 @@ pub struct Signal {
     pub rlimit_nproc: Rlimit,
     /// Who waits for children of the group; `None` until somebody does, since most groups die childless.
     pub wait_chldexit: Option<Rc<WaitQueue>>,
+    /// What an explorer calls it.
+    pub(crate) object: Object,
 }
 
 impl Signal {
@@ -210,6 +213,7 @@ impl Signal {
             session,
             rlimit_nproc,
             wait_chldexit: None,
+            object: Object::named("signal_struct"),
         }
     }
 }
@@ -232,12 +236,14 @@ impl Rlimit {
 }
 
 /// Models `struct sighand_struct`: what becomes of a `SIGCHLD`.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Sighand {
     /// Tasks that share it.
     pub count: u32,
     /// `SIGCHLD` is ignored, or `SA_NOCLDWAIT`: children reap themselves.
     pub ignores_sigchld: bool,
+    /// What an explorer calls it.
+    pub(crate) object: Object,
 }
 
 /// Models `struct user_struct`, with the group information that a fork shares.
@@ -283,7 +289,7 @@ impl std::fmt::Debug for Work {
 ///
 /// Models `kernel/sched.c:wake_up_new_task()`.
 pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
-    let pid = || sys.task(p, |t| t.pid);
+    let pid = || sys.fixed(p, |t| t.pid);
     sys.m.call("wake_up_new_task", || vec![("pid", pid().into()), ("flags", clone_flags.into())], None);
     start(sys, p, work);
     sys.m.point().await;
@@ -293,11 +299,17 @@ pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, wo
 pub(crate) fn start(sys: &Rc<System>, p: TaskRef, work: Option<Work>) {
     let Some(Work { name, program }) = work else { return };
     let life = program(sys.clone(), p);
-    if !sys.facts.on() {
+    if sys.facts.on() {
+        start_noted(sys, p, name, life);
+    } else {
         sys.m.spawn(name, life);
-        return;
     }
-    let (s, pid) = (sys.clone(), sys.task(p, |t| t.pid));
+}
+
+/// The same, with a fact of the task's own first step.
+#[cold]
+fn start_noted(sys: &Rc<System>, p: TaskRef, name: LaneName, life: Pin<Box<dyn Future<Output = ()>>>) {
+    let (s, pid) = (sys.clone(), sys.fixed(p, |t| t.pid));
     sys.m.spawn(name, async move {
         s.note(|| Fact::Acts { pid, what: Act::Runs });
         life.await;

@@ -1,6 +1,9 @@
 //! Telling a parent that its child ended. Models what `kernel/signal.c` (Linux 2.6.11) does for that.
 
+use sim::touch::Access;
+
 use crate::System;
+use crate::ground;
 use crate::sched::TaskRef;
 
 /// `SIGKILL`.
@@ -28,14 +31,16 @@ pub const fn sigmask(signal: i32) -> u64 {
 /// itself. DIFFERENCE: only the pending bit of a signal is modelled, no handler runs.
 #[inline(always)]
 pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
-    let (pid, parent) = sys.task(tsk, |t| (t.pid, t.tracer.unwrap_or(t.parent)));
-    let (sighand, group) = sys.task(parent, |t| (t.sighand, t.signal));
-    let ignored = signal == SIGCHLD && sys.sighand(sighand, |s| s.ignores_sigchld);
+    let (pid, parent) = sys.look_at(tsk, ground::TRACE, |t| (t.pid, t.tracer.unwrap_or(t.parent)));
+    sys.look_at(tsk, ground::PARENT, |_| ());
+    let (sighand, group) = sys.fixed(parent, |t| (t.sighand, t.signal));
+    let ignored = signal == SIGCHLD && sys.ignores_sigchld(sighand);
     if ignored {
-        sys.task(tsk, |t| t.exit_signal = -1);
+        sys.part(tsk, ground::FAMILY, |t| t.exit_signal = -1);
     }
     sys.m.call("do_notify_parent", || vec![("pid", pid.into()), ("signal", signal.into())], None);
-    sys.signal(group, |s| {
+    sys.touch_children(parent, Access::Write);
+    sys.signal_fixed(group, |s| {
         if !ignored && (1..=NSIG).contains(&signal) {
             s.shared_pending |= sigmask(signal);
         }
@@ -49,7 +54,7 @@ pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
 pub(crate) fn ptrace_notify(sys: &System, current: TaskRef, event: i64) {
     /// What a tracer sees as the signal of the stop.
     const SIGTRAP: i64 = 5;
-    let message = sys.task(current, |t| t.ptrace_message);
+    let message = sys.look_at(current, ground::OWN, |t| t.ptrace_message);
     let args = || vec![("code", (event << 8 | SIGTRAP).into()), ("event", event.into()), ("message", message.into())];
     sys.m.call("ptrace_notify", args, None);
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use sim::lock::Lock;
 use sim::mm::{Kind, Ledger, LiveEntry};
+use sim::touch::Access;
 use sim::{Cache, Errno, Machine};
 use slab::Slab;
 use uevent::kobject::KobjId;
@@ -12,10 +13,11 @@ use uevent::{ConfigError, Core};
 
 use crate::design::Design;
 use crate::facts::{Fact, Facts};
+use crate::ground;
 use crate::hook::Place;
 use crate::notify::Notify;
 use crate::pid::Pids;
-use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef, ThreadInfo, User, UserRef, Work};
+use crate::sched::{MmRef, Sighand, Signal, Task, TaskRef, ThreadInfo, User, Work};
 use crate::tree::Truth;
 
 /// How the kernel was configured, and which design of the notification it carries.
@@ -81,7 +83,7 @@ pub struct System {
     pub notify: Notify,
     /// Where the design's hook stands.
     pub(crate) place: Place,
-    /// Behind the hook all is as posted.
+    /// The patch as posted, or its repair.
     pub(crate) posted: bool,
     /// `nr_threads`.
     pub nr_threads: Cell<i64>,
@@ -104,12 +106,12 @@ impl System {
             m,
             pids: Pids::with_fixes(config.core.fixes),
             place: config.design.hook.place(),
-            posted: config.design.is_posted_behind_the_hook(),
+            posted: config.design.is_posted_or_repaired(),
             config,
             tasklist_lock: Lock::new("tasklist_lock"),
             siglock: Lock::new("siglock"),
-            tasks: Cache::new(Kind::CacheAlloc),
-            thread_infos: Cache::new(Kind::PageAlloc),
+            tasks: Cache::new(Kind::CacheAlloc).named("task_struct"),
+            thread_infos: Cache::new(Kind::PageAlloc).named("thread_info"),
             signals: RefCell::default(),
             sighands: RefCell::default(),
             mms: RefCell::default(),
@@ -135,57 +137,16 @@ impl System {
     ///
     /// # Panics
     /// If it was freed. Where that can happen in the kernel, the model uses [`System::task_or_gone`].
+    ///
+    /// An explorer takes it for a change of the whole task: see [`System::part`], [`System::fixed`] and their like.
     #[inline(always)]
     pub fn task<R>(&self, task: TaskRef, f: impl FnOnce(&mut Task) -> R) -> R {
         self.tasks.with(&self.m, task, "task_struct", f).expect("a reference is held")
     }
 
-    /// Reads a task that may be gone; then `None`, and a [`sim::Rule::UseAfterFree`] that says what `who` looked at.
-    #[inline(always)]
-    pub fn task_or_gone<R>(&self, task: TaskRef, who: &str, f: impl FnOnce(&mut Task) -> R) -> Option<R> {
-        self.tasks.with(&self.m, task, who, f).ok()
-    }
-
-    /// Whether a task is still there. Asking is no use of it.
-    #[must_use]
-    pub fn is_there(&self, task: TaskRef) -> bool {
-        self.tasks.peek(task, |_| ()).is_some()
-    }
-
-    /// Reads or changes what the threads of a group share.
-    #[inline(always)]
-    pub fn signal<R>(&self, signal: SignalRef, f: impl FnOnce(&mut Signal) -> R) -> R {
-        f(&mut self.signals.borrow_mut()[signal.0 as usize])
-    }
-
-    /// Reads or changes signal handlers.
-    #[inline(always)]
-    pub fn sighand<R>(&self, sighand: SighandRef, f: impl FnOnce(&mut Sighand) -> R) -> R {
-        f(&mut self.sighands.borrow_mut()[sighand.0 as usize])
-    }
-
-    /// Reads or changes a user.
-    #[inline(always)]
-    pub fn user<R>(&self, user: UserRef, f: impl FnOnce(&mut User) -> R) -> R {
-        f(&mut self.users.borrow_mut()[user.0 as usize])
-    }
-
-    /// Makes a user.
-    pub fn new_user(&self, user: User) -> UserRef {
-        UserRef(index(self.users.borrow_mut().insert(user)))
-    }
-
-    #[inline(always)]
-    pub(crate) fn new_signal(&self, signal: Signal) -> SignalRef {
-        SignalRef(index(self.signals.borrow_mut().insert(signal)))
-    }
-
-    #[inline(always)]
-    pub(crate) fn new_sighand(&self, sighand: Sighand) -> SighandRef {
-        SighandRef(index(self.sighands.borrow_mut().insert(sighand)))
-    }
-
     /// Makes a memory map with one user.
+    ///
+    /// An explorer is told nothing of these: who is the last user is only seen in the trace.
     pub fn new_mm(&self) -> MmRef {
         MmRef(index(self.mms.borrow_mut().insert(1)))
     }
@@ -193,6 +154,7 @@ impl System {
     /// The task of a pid. Models `find_task_by_pid()`; needs `tasklist_lock`.
     #[must_use]
     pub fn find_task_by_pid(&self, pid: i32) -> Option<TaskRef> {
+        self.m.touch(ground::PID_HASH.nth(pid.cast_unsigned()), Access::Read);
         self.pid_hash.borrow().get(usize::try_from(pid).ok()?).copied().flatten()
     }
 
@@ -211,7 +173,26 @@ impl System {
     /// Notes a fact of this step, if somebody wants to know.
     #[inline(always)]
     pub(crate) fn note(&self, fact: impl FnOnce() -> Fact) {
-        self.facts.note(|| self.m.step(), fact);
+        if self.facts.on() {
+            self.noted(fact);
+        }
+    }
+
+    /// Out of line, so that a fact that nobody wants is a flag and a jump.
+    #[cold]
+    #[inline(never)]
+    fn noted(&self, fact: impl FnOnce() -> Fact) {
+        let fact = fact();
+        if let Some(pid) = fact.about() {
+            self.m.touch(ground::FACTS.nth(pid.cast_unsigned()), Access::Write);
+        }
+        self.facts.push(self.m.step(), fact);
+    }
+
+    /// Sets `last_pid` in a run, as checkpoint/restore tools do.
+    pub fn set_last_pid(&self, pid: i32) {
+        self.m.touch(ground::LAST_PID, Access::Write);
+        self.pids.last_pid.set(pid);
     }
 
     /// From now on a helper of `copy_process()` fails whenever it is called.

@@ -237,6 +237,12 @@ impl WaitQueue {
         }
     }
 
+    /// Whether nobody sleeps here.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
     /// Models `wake_up()`: everybody who sleeps here looks at the condition again.
     pub fn wake_up(&self, m: &Machine) {
         let mut lanes = self.0.borrow_mut();
@@ -264,7 +270,13 @@ impl Completion {
     /// One that an explorer tells from others by its name; the nameless count as one.
     #[must_use]
     pub const fn named(name: &str) -> Completion {
-        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(Vec::new())), object: Object::named(name) }
+        Completion::of(Object::named(name))
+    }
+
+    /// One that an explorer knows by this object.
+    #[must_use]
+    pub const fn of(object: Object) -> Completion {
+        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(Vec::new())), object }
     }
 
     /// Models `kernel/sched.c:complete()`: one waiter may go on.

@@ -1,6 +1,7 @@
 //! The machine: configuration, the step counter, and the places where all else hangs together.
 
 use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::choice::{Chooser, Needs, Question};
@@ -49,6 +50,10 @@ pub struct Machine {
     pub(crate) stopped: Cell<bool>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
     pub(crate) placement: Cell<bool>,
+    /// How many things each lane has made that an explorer tells apart.
+    pub(crate) made: RefCell<BTreeMap<LaneName, u32>>,
+    /// How often a run began.
+    pub(crate) runs: Cell<u32>,
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
@@ -87,6 +92,8 @@ impl Machine {
             explored: Cell::new(false),
             stopped: Cell::new(false),
             placement: Cell::new(false),
+            made: RefCell::default(),
+            runs: Cell::new(0),
             closing: Cell::new(false),
             chooser: RefCell::new(Box::new(chooser)),
             mem: Memory::default(),
@@ -129,6 +136,7 @@ impl Machine {
     pub fn begin(&self, chooser: impl Chooser + 'static) {
         *self.chooser.borrow_mut() = Box::new(chooser);
         self.step.set(0);
+        self.runs.set(self.runs.get() + 1);
         self.serve();
     }
 

@@ -32,6 +32,20 @@ impl Object {
     }
 }
 
+impl Object {
+    /// 32 bits of it, for [`Object::part`] of another one.
+    #[must_use]
+    pub const fn short(self) -> u32 {
+        (self.0 >> 32) as u32 ^ self.0 as u32
+    }
+
+    /// A part of it, which is reached apart from its other parts.
+    #[must_use]
+    pub const fn part(self, part: u32) -> Object {
+        Object(self.0.rotate_left(29) ^ (part as u64 + 1).wrapping_mul(0xd6e8_feb8_6659_fd93))
+    }
+}
+
 /// The CPUs as so many places: who takes one may leave none for another lane. Commutes as long as there are as many CPUs as
 /// lanes and nobody asks for his CPU.
 pub(crate) const RUNQUEUE: Object = Object::named("runqueue");
@@ -67,6 +81,38 @@ impl Machine {
         if self.explored.get() {
             self.tell_touched(object, access);
         }
+    }
+
+    /// Whether somebody listens to touches.
+    #[inline]
+    #[must_use]
+    pub fn is_explored(&self) -> bool {
+        self.explored.get()
+    }
+
+    /// A name for something that the running lane has just made, the `index`-th thing of `base`: if somebody listens, after
+    /// the lane and the how-manieth thing of that lane it is, so that it does not depend on what other lanes made before.
+    #[inline]
+    #[must_use]
+    pub fn new_object(&self, base: Object, index: u32) -> Object {
+        if self.explored.get() { self.object_of_lane(base) } else { base.nth(index) }
+    }
+
+    /// Does something whose touches are told in another, coarser way: by one object that stands for all that it looks at.
+    #[inline]
+    pub fn untold<R>(&self, f: impl FnOnce() -> R) -> R {
+        let explored = self.explored.replace(false);
+        let result = f();
+        self.explored.set(explored);
+        result
+    }
+
+    #[cold]
+    fn object_of_lane(&self, base: Object) -> Object {
+        let mut made = self.made.borrow_mut();
+        let count = made.entry(self.name.get()).or_default();
+        *count += 1;
+        Object(base.0 ^ Object::named(self.name.get().as_str()).nth(*count).0.rotate_left(23))
     }
 
     #[cold]
@@ -151,13 +197,15 @@ struct Met {
     /// Locks that were held at every access so far; `None` before the first.
     locks: Option<Vec<&'static str>>,
     told: bool,
+    /// Of which run this is, see [`Machine::begin`]: what came before a run is over.
+    run: u32,
 }
 
 impl<T: Copy> Shared<T> {
     /// A variable with the name that the kernel's source gives it.
     #[must_use]
     pub const fn new(name: &'static str, value: T) -> Shared<T> {
-        let met = Met { first: None, several: false, written: false, locks: None, told: false };
+        let met = Met { first: None, several: false, written: false, locks: None, told: false, run: 0 };
         Shared { name, value: Cell::new(value), met: RefCell::new(met) }
     }
 
@@ -205,6 +253,9 @@ impl<T: Copy> Shared<T> {
             return;
         };
         let met = &mut *self.met.borrow_mut();
+        if met.run != m.runs.get() {
+            *met = Met { run: m.runs.get(), ..Met::default() };
+        }
         met.several |= *met.first.get_or_insert(lane) != lane;
         met.written |= writes;
         match &mut met.locks {

@@ -9,16 +9,21 @@ use fork_model::numbers::Numbers;
 use fork_model::tree::Believed;
 use fork_model::{Design, System};
 use sim::LaneName;
+use sim::touch::{Access, Object};
 use uevent::af_netlink::{
     Caller, Lost, NETLINK_KOBJECT_UEVENT, SockRef, datagram_poll, msg, netlink_bind, netlink_create, netlink_recvmsg,
     netlink_release, wake_reader,
 };
 use uevent::cn_proc::{McastOp, cn_proc_mcast_ctl};
 use uevent::connector::NETLINK_CONNECTOR;
+use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::WireError;
 
-use crate::lab::world::{World, alone};
+use crate::lab::world::{FORKS, World, alone};
 use crate::scenario_file::{self, Control, Pace, Word};
+
+/// Whether a listener is to die, as an explorer calls it.
+const DYING: Object = Object::named("a listener dies");
 
 /// Bytes that a listener offers to a receive; no message of this kernel is longer.
 const ROOM: usize = 4096;
@@ -37,6 +42,8 @@ pub struct Listener {
     controls: Vec<Control>,
     /// It is to close its socket at its next step.
     dying: Cell<bool>,
+    /// What an explorer calls that.
+    dies: Object,
     /// What its socket had lost when it closed.
     lost: Cell<Lost>,
     /// What it has heard.
@@ -141,6 +148,7 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
             pace: spec_.pace,
             controls,
             dying: Cell::new(false),
+            dies: DYING.nth(u32::try_from(number).expect("few listeners")),
             lost: Cell::default(),
             heard: RefCell::default(),
         };
@@ -170,7 +178,7 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
 async fn say(sys: &System, listener: &Listener, word: Word) {
     let filter = |on| {
         if let Some(sock) = listener.sock.get() {
-            sys.core.sock(sock, |sock| sock.filters_forks = on);
+            sys.core.filter_forks(sock, on);
         }
     };
     match word {
@@ -178,7 +186,10 @@ async fn say(sys: &System, listener: &Listener, word: Word) {
         Word::Ignore => cn_proc_mcast_ctl(&sys.core, McastOp::Ignore).await,
         Word::Filter => filter(true),
         Word::Unfilter => filter(false),
-        Word::Die => listener.dying.set(true),
+        Word::Die => {
+            sys.m.touch(listener.dies, Access::Write);
+            listener.dying.set(true);
+        }
     }
 }
 
@@ -211,7 +222,10 @@ pub(super) fn start(world: &Rc<World>) {
 async fn control(world: Rc<World>, i: usize) {
     let (sys, listener) = (&world.sys, &world.listeners[i]);
     for control in &listener.controls {
-        let forks = || world.forks.get() >= control.after.unwrap_or(0).into();
+        let forks = || {
+            sys.m.touch(FORKS, Access::Read);
+            world.forks.get() >= control.after.unwrap_or(0).into()
+        };
         world.paced.wait_event(&sys.m, "a listener's controls", true, forks).await;
         say(sys, listener, control.word).await;
         if control.word != Word::Die {
@@ -232,7 +246,10 @@ async fn control(world: Rc<World>, i: usize) {
 /// A listener's life: it reads at its pace, and waits patiently in between.
 async fn listen(world: Rc<World>, i: usize) {
     let (sys, listener) = (&world.sys, &world.listeners[i]);
-    let dying = || listener.dying.get();
+    let dying = || {
+        sys.m.touch(listener.dies, Access::Read);
+        listener.dying.get()
+    };
     let mut seen = 0;
     loop {
         match listener.pace {
@@ -255,7 +272,10 @@ async fn listen(world: Rc<World>, i: usize) {
                 receive(&world, i, flags).await;
             }
             Pace::Every(events) => {
-                let sent = || sys.core.fork_outcomes.borrow().total();
+                let sent = || {
+                    sys.m.touch(FORK_OUTCOMES, Access::Read);
+                    sys.core.fork_outcomes.borrow().total()
+                };
                 let ready = || dying() || sent() >= seen + u64::from(events);
                 world.paced.wait_event(&sys.m, "a listener's pace", true, ready).await;
                 if dying() {

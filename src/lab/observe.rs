@@ -14,7 +14,8 @@ use crate::scenario_file::ScenarioFile;
 
 /// A run that is over.
 pub struct Observed {
-    /// The kernel and its listeners as they are now; everybody has read what was left.
+    /// The kernel and its listeners as they are now; everybody has read what was left, unless the run was broken off
+    /// ([`Ended::Stopped`]).
     pub world: Rc<World>,
     /// How it ended.
     pub ended: Ended,
@@ -74,12 +75,14 @@ pub fn observe_prepared(
     Play::new(&world, scenario.clone()).start();
     let ended = m.run();
     let steps = m.step();
-    m.hand_over(Calm); // What follows is no part of the run.
+    // What follows is no part of the run, and nobody's choice.
+    m.hand_over(Calm);
     let failed = m.mem.faults(|injector| {
         let failed = injector.hits().to_vec();
         injector.clear();
         failed
     });
+    // A run that the chooser broke off left its tasks in the middle of something: there is nothing to judge.
     if ended != Ended::Stopped {
         world.drain();
         world.report_leaks();

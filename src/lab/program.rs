@@ -12,9 +12,13 @@ use fork_model::exit::{WaitFor, do_exit, sigcont, wait4};
 use fork_model::fork::do_fork;
 use fork_model::sched::Work;
 use sim::LaneName;
+use sim::touch::{Access, Object};
 
 use crate::lab::world::{Done, World};
 use crate::scenario_file::{Action, ScenarioFile, SigChld, Task};
+
+/// Lanes of a program, as an explorer calls their number.
+const BORN: Object = Object::named("lanes of a program");
 
 /// A scenario on its way.
 pub struct Play {
@@ -52,6 +56,8 @@ impl Play {
     }
 
     fn next_name(&self, program: &str) -> LaneName {
+        // Which of several lanes of one program gets which name.
+        self.world.sys.m.touch(BORN.part(Object::named(program).short()), Access::Write);
         let mut born = self.born.borrow_mut();
         let n = born.entry(program.to_owned()).or_default();
         *n += 1;
@@ -68,7 +74,7 @@ fn perform(play: Rc<Play>, program: String, me: TaskRef) -> Pin<Box<dyn Future<O
     Box::pin(async move {
         let sys = play.world.sys.clone();
         if play.task(&program).sigchld == SigChld::Ignore {
-            let sighand = sys.task(me, |t| t.sighand);
+            let sighand = sys.fixed(me, |t| t.sighand);
             sys.sighand(sighand, |s| s.ignores_sigchld = true);
         }
         let mut children: Vec<(String, i32)> = Vec::new();

@@ -313,6 +313,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     if let Some(objection) = m.objection() {
         return Err(cannot_follow(&objection));
     }
+    m.hand_over(Calm); // What follows is no part of the run.
     let (steps, schedule) = (m.step(), schedule.take());
     let failed = m.mem.faults(|faults| {
         let hits = faults.hits().to_vec();

@@ -18,9 +18,13 @@ use fork_model::fork::{do_fork, flags};
 use fork_model::sched::Work;
 use serde::Serialize;
 use sim::lock::WaitQueue;
+use sim::touch::{Access, Object};
 
 use crate::lab::world::{Done, World};
 use crate::workload::{What, Workload};
+
+/// Whose turn it is, as an explorer calls it.
+const TURN: Object = Object::named("turn");
 
 /// The first process.
 const INIT: i32 = 1;
@@ -177,7 +181,7 @@ impl Turns {
     /// Sets the tasks free that were alive before the recording.
     pub fn start(self: &Rc<Turns>) {
         for me in &self.world.roots {
-            let pid = self.world.sys.task(*me, |t| t.pid);
+            let pid = self.world.sys.fixed(*me, |t| t.pid);
             // The lane of init itself, which reaps, is called init.
             self.world.sys.m.spawn(pid.to_string().as_str(), live(self.clone(), pid, *me));
         }
@@ -187,9 +191,17 @@ impl Turns {
         self.waiting.borrow_mut().entry(pid).or_default().clone()
     }
 
+    /// The order of the recording: everything that a task does next depends on it.
+    fn touch(&self, access: Access) {
+        self.world.sys.m.touch(TURN, access);
+    }
+
     /// Waits for the turn of this task; `None` if there will be none.
     async fn turn(&self, pid: i32) -> Option<Does> {
-        let mine = || self.acts.get(self.next.get()).is_none_or(|act| act.actor == pid);
+        let mine = || {
+            self.touch(Access::Read);
+            self.acts.get(self.next.get()).is_none_or(|act| act.actor == pid)
+        };
         if !mine() {
             self.queue(pid).wait_event(&self.world.sys.m, "its turn in the recording", true, mine).await;
         }
@@ -201,6 +213,7 @@ impl Turns {
 
     /// Skips acts of tasks that are not there, and wakes whoever is next.
     fn hand_on(&self, me: i32) {
+        self.touch(Access::Write);
         let mut absent = self.absent.borrow_mut();
         while let Some(act) = self.acts.get(self.next.get()) {
             match act.does {
@@ -222,6 +235,7 @@ impl Turns {
 
     /// The fork of this task came to this.
     fn forked(&self, me: i32, child: i32, result: Result<i32, sim::Errno>) {
+        self.touch(Access::Write);
         match result {
             Ok(pid) if pid == child => {}
             Ok(pid) => {
@@ -249,7 +263,8 @@ async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
                     let future: std::pin::Pin<Box<dyn Future<Output = ()>>> = Box::pin(live(theirs, child, me));
                     future
                 });
-                sys.pids.last_pid.set(child - 1);
+                turns.touch(Access::Write);
+                sys.set_last_pid(child - 1);
                 // An earlier task of this pid may have failed to be made; this one acts from now on.
                 turns.absent.borrow_mut().remove(&child);
                 let result = do_fork(sys, me, flags, Some(work)).await;
@@ -261,6 +276,7 @@ async fn live(turns: Rc<Turns>, pid: i32, me: TaskRef) {
                 Done::count(&world.done.execs);
             }
             Does::Wait { child } => {
+                turns.touch(Access::Write);
                 let child = turns.actual.borrow_mut().remove(&child).unwrap_or(child);
                 if wait4(sys, me, WaitFor::Pid(child), false).await.is_ok() {
                     Done::count(&world.done.waits);

@@ -13,10 +13,14 @@ use fork_model::tree::Truth;
 use fork_model::{System, SystemConfig, TaskRef};
 use sim::lock::WaitQueue;
 use sim::mm::LiveEntry;
+use sim::touch::{Access, Object};
 use sim::{Calm, Chooser, Machine};
 
 use crate::lab::listen::{self, Listener, open};
 use crate::scenario_file::{self, Boot};
+
+/// [`World::forks`], as an explorer calls it: for listeners that count forks.
+pub(crate) const FORKS: Object = Object::named("forks");
 
 /// One simulated kernel after its boot, shared by the lanes of a run.
 pub struct World {
@@ -142,6 +146,8 @@ impl World {
 
     /// A fork was tried, and an event may have been sent: listeners that count them look up.
     pub fn tick(&self) {
+        // Without a sleeper nobody looks at the count later than now: additions commute.
+        self.sys.m.touch(FORKS, if self.paced.is_empty() { Access::Add } else { Access::Write });
         self.forks.set(self.forks.get() + 1);
         self.paced.wake_up(&self.sys.m);
     }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use sim::lock::WaitQueue;
-use sim::mm::Buf;
+use sim::mm::{Buf, Part};
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle, LaneName};
 
 use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
@@ -34,6 +35,19 @@ pub mod msg {
     /// Do not sleep.
     pub const DONTWAIT: u32 = 0x40;
 }
+
+/// Protocol, port id, groups and filter of a socket: who it is to a sender.
+const ADDRESS: Part = Part(1);
+/// Its queue, latch and error.
+const QUEUE: Part = Part(2);
+/// The table of a protocol, as an explorer calls it.
+const TABLE: Object = Object::named("nl_table");
+/// `nl_table_users`.
+const USERS: Object = Object::named("nl_table_users");
+/// The number of the next socket, and of the next port id that nobody asked for.
+const MADE: Object = Object::named("netlink sockets");
+/// `sk_rmem_alloc`, by the number of the socket.
+const RMEM: Object = Object::named("sk_rmem_alloc");
 
 /// A pointer to a socket.
 pub type SockRef = Handle<Sock>;
@@ -149,6 +163,39 @@ impl Core {
         self.socks.with(&self.m, sk, "sock", f).expect("the socket is open")
     }
 
+    /// Looks at a socket's address: protocol, port id, groups, filter, number.
+    #[inline]
+    fn address<R>(&self, sk: SockRef, f: impl FnOnce(&Sock) -> R) -> R {
+        self.socks.read_part(&self.m, sk, ADDRESS, "sock", f).expect("the socket is open")
+    }
+
+    /// Changes a socket's address.
+    fn set_address<R>(&self, sk: SockRef, f: impl FnOnce(&mut Sock) -> R) -> R {
+        self.socks.with_part(&self.m, sk, ADDRESS, Access::Write, "sock", f).expect("the socket is open")
+    }
+
+    /// Reads or changes a socket's queue, latch and error.
+    #[inline]
+    fn queue<R>(&self, sk: SockRef, f: impl FnOnce(&mut Sock) -> R) -> R {
+        self.socks.with_part(&self.m, sk, QUEUE, Access::Write, "sock", f).expect("the socket is open")
+    }
+
+    /// Looks whether there is anything to receive.
+    fn readable(&self, sk: SockRef) -> bool {
+        let look = |s: &Sock| s.err != 0 || !s.queue.is_empty();
+        self.socks.read_part(&self.m, sk, QUEUE, "sock", look).expect("the socket is open")
+    }
+
+    /// The wait queue of a socket, which it has from its start.
+    fn wait_queue(&self, sk: SockRef) -> Rc<WaitQueue> {
+        self.socks.read_part(&self.m, sk, Part::FIXED, "sock", |s| s.wait.clone()).expect("the socket is open")
+    }
+
+    /// Lets a listener be told of forks, or not.
+    pub fn filter_forks(&self, sk: SockRef, on: bool) {
+        self.set_address(sk, |s| s.filters_forks = on);
+    }
+
     /// Whether `sock_create_lite()` fails from now on; it makes the inode of a kernel socket, which is not modelled.
     pub fn fail_sock_create_lite(&self, fails: bool) {
         self.netlink.sock_create_lite_fails.set(fails);
@@ -168,7 +215,13 @@ impl Core {
     }
 
     fn table<R>(&self, protocol: usize, f: impl FnOnce(&mut Table) -> R) -> R {
+        self.m.touch(TABLE.nth(u32::try_from(protocol).expect("few")), Access::Write);
         f(&mut self.netlink.tables.borrow_mut()[protocol])
+    }
+
+    fn table_look<R>(&self, protocol: usize, f: impl FnOnce(&Table) -> R) -> R {
+        self.m.touch(TABLE.nth(u32::try_from(protocol).expect("few")), Access::Read);
+        f(&self.netlink.tables.borrow()[protocol])
     }
 }
 
@@ -189,19 +242,23 @@ fn sk_free(core: &Core, sk: SockRef) {
 /// Waits until no broadcast walks a list. Models `netlink_table_grab()`.
 async fn netlink_table_grab(core: &Core) {
     let users = &core.netlink.users;
-    if users.get() > 0 {
-        core.netlink
-            .wait
-            .wait_event(&core.m, "net/netlink/af_netlink.c:netlink_table_grab()", false, || users.get() == 0)
-            .await;
+    let free = || {
+        core.m.touch(USERS, Access::Read);
+        users.get() == 0
+    };
+    if !free() {
+        core.netlink.wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_table_grab()", false, free).await;
     }
 }
 
 fn netlink_lock_table(core: &Core) {
+    core.m.touch(USERS, Access::Add);
     core.netlink.users.set(core.netlink.users.get() + 1);
 }
 
 fn netlink_unlock_table(core: &Core) {
+    // With somebody waiting it matters who is the last.
+    core.m.touch(USERS, if core.netlink.wait.is_empty() { Access::Add } else { Access::Write });
     core.netlink.users.set(core.netlink.users.get() - 1);
     if core.netlink.users.get() == 0 {
         core.netlink.wait.wake_up(&core.m);
@@ -213,7 +270,7 @@ fn netlink_unlock_table(core: &Core) {
 /// Models `nl_pid_hash_dilute()` and `nl_pid_hash_rehash()`.
 /// DIFFERENCE: the kernel leaves the table alone when the bucket of the new port id happens to be empty.
 async fn nl_pid_hash_dilute(core: &Core, protocol: usize) {
-    let (entries, shift, old) = core.table(protocol, |t| (t.pids.len(), t.shift, t.hash));
+    let (entries, shift, old) = core.table_look(protocol, |t| (t.pids.len(), t.shift, t.hash));
     if entries >> shift <= 1 {
         return;
     }
@@ -230,24 +287,24 @@ async fn nl_pid_hash_dilute(core: &Core, protocol: usize) {
 /// [`Errno::AddrInUse`]: another socket of this protocol has it.
 pub async fn netlink_insert(core: &Core, sk: SockRef, pid: i32) -> Result<(), Errno> {
     netlink_table_grab(core).await;
-    let protocol = core.sock(sk, |s| s.protocol);
-    if core.table(protocol, |t| t.pids.contains_key(&pid)) {
+    let protocol = core.address(sk, |s| s.protocol);
+    if core.table_look(protocol, |t| t.pids.contains_key(&pid)) {
         return Err(Errno::AddrInUse);
     }
     nl_pid_hash_dilute(core, protocol).await;
     // DIFFERENCE: the kernel holds the table's lock from the first look on; here somebody may have come in between.
-    if core.table(protocol, |t| t.pids.contains_key(&pid)) {
+    if core.table_look(protocol, |t| t.pids.contains_key(&pid)) {
         return Err(Errno::AddrInUse);
     }
     core.table(protocol, |t| t.pids.insert(pid, sk));
-    core.sock(sk, |s| (s.pid, s.hashed) = (pid, true));
+    core.set_address(sk, |s| (s.pid, s.hashed) = (pid, true));
     Ok(())
 }
 
 /// Models `netlink_remove()`.
 async fn netlink_remove(core: &Core, sk: SockRef) {
     netlink_table_grab(core).await;
-    let (protocol, pid, hashed) = core.sock(sk, |s| (s.protocol, s.pid, std::mem::take(&mut s.hashed)));
+    let (protocol, pid, hashed) = core.set_address(sk, |s| (s.protocol, s.pid, std::mem::take(&mut s.hashed)));
     core.table(protocol, |t| {
         if hashed {
             t.pids.remove(&pid);
@@ -262,6 +319,7 @@ async fn netlink_remove(core: &Core, sk: SockRef) {
 /// [`Errno::NoMem`]: [`site::SOCK`] or [`site::OPT`] failed. In the second case the socket that was made is returned
 /// with the error, freed, as the kernel leaves it in its caller's hands.
 pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Errno, Option<SockRef>)> {
+    core.m.touch(MADE, Access::Write);
     let number = core.netlink.made.get();
     let sock = Sock {
         number,
@@ -285,6 +343,7 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
         // The socket still points at it, and its caller releases the socket: experiment G26.
         return Err((Errno::NoMem, (!core.has(Fix::FailedSocket)).then_some(sk)));
     };
+    core.m.touch(MADE, Access::Write);
     core.netlink.made.set(number + 1);
     core.sock(sk, |s| s.opt = Some(opt));
     Ok(sk)
@@ -296,7 +355,7 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
 /// [`sim::Rule::UseAfterFree`], and [`sim::Rule::Oops`] on the private part that was never there, for the socket
 /// without one that [`netlink_create`] has freed already. Only [`netlink_kernel_create`] comes with such a socket.
 pub async fn netlink_release(core: &Core, sk: SockRef) {
-    if core.socks.with(&core.m, sk, "netlink_remove() reads sk", |_| ()).is_err() {
+    if core.socks.read(&core.m, sk, "netlink_remove() reads sk", |_| ()).is_err() {
         match core.m.oops("netlink_remove").await {}
     }
     netlink_remove(core, sk).await;
@@ -306,9 +365,10 @@ pub async fn netlink_release(core: &Core, sk: SockRef) {
 
 /// Finds a free port id: the caller's pid, else the next of a counter that never restarts (-4097, -4098, …).
 async fn netlink_autobind(core: &Core, sk: SockRef, caller: Caller) -> Result<(), Errno> {
-    let protocol = core.sock(sk, |s| s.protocol);
+    let protocol = core.address(sk, |s| s.protocol);
     let mut pid = caller.pid;
-    while core.table(protocol, |t| t.pids.contains_key(&pid)) {
+    while core.table_look(protocol, |t| t.pids.contains_key(&pid)) {
+        core.m.touch(MADE, Access::Write);
         pid = core.netlink.rover.replace(core.netlink.rover.get() - 1);
     }
     netlink_insert(core, sk, pid).await
@@ -324,14 +384,14 @@ pub async fn netlink_bind(core: &Core, sk: SockRef, caller: Caller, pid: i32, gr
     if groups != 0 && !caller.net_admin {
         return Err(Errno::Perm);
     }
-    match core.sock(sk, |s| s.pid) {
+    match core.address(sk, |s| s.pid) {
         0 if pid == 0 => netlink_autobind(core, sk, caller).await?,
         0 => netlink_insert(core, sk, pid).await?,
         bound if bound != pid => return Err(Errno::Inval),
         _ => {}
     }
     netlink_table_grab(core).await;
-    let (protocol, before) = core.sock(sk, |s| (s.protocol, std::mem::replace(&mut s.groups, groups)));
+    let (protocol, before) = core.set_address(sk, |s| (s.protocol, std::mem::replace(&mut s.groups, groups)));
     core.table(protocol, |t| match (before, groups) {
         (0, 1..) => t.mc_list.push_front(sk),
         (1.., 0) => t.mc_list.retain(|other| *other != sk),
@@ -342,14 +402,14 @@ pub async fn netlink_bind(core: &Core, sk: SockRef, caller: Caller, pid: i32, gr
 
 /// Marks that a listener missed something, once until it has drained its queue. Models `netlink_overrun()`.
 pub fn netlink_overrun(core: &Core, sk: SockRef) {
-    let first = core.sock(sk, |s| !std::mem::replace(&mut s.congested, true));
+    let first = core.queue(sk, |s| !std::mem::replace(&mut s.congested, true));
     if first {
         sk_error_report(core, sk, Errno::NoBufs.rc().unsigned_abs().try_into().expect("105"));
     }
 }
 
 fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
-    let (number, wait) = core.sock(sk, |s| {
+    let (number, wait) = core.queue(sk, |s| {
         s.err = err;
         (s.number, s.wait.clone())
     });
@@ -363,7 +423,7 @@ fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
 /// The charge falls by the unused bytes, the data area by less: it is rounded up.
 pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
     let (delta, charge, users) = core.skb(skb, |s| {
-        s.orphan();
+        core.charge(s, None);
         (s.tail_room().cast_unsigned(), s.truesize, s.users)
     });
     if delta.wrapping_mul(2) < charge {
@@ -394,21 +454,24 @@ enum Delivered {
 }
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
+#[inline(always)]
 fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
-    core.sock(sk, |s| {
+    core.queue(sk, |s| {
+        let rmem = RMEM.nth(s.number);
         // The latch is older than the room: experiment G27.
         if s.congested && !core.has(Fix::NoLatch) {
             s.lost.latched += 1;
             return Delivered::No;
         }
         // What this message adds is not asked for: experiment G29.
-        let adds = if core.has(Fix::ChargeFirst) { core.skb(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
+        let adds = if core.has(Fix::ChargeFirst) { core.skb_look(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
+        core.m.touch(rmem, Access::Read);
         if s.rmem_alloc.get() + adds > s.rcvbuf {
             s.lost.full += 1;
             return Delivered::No;
         }
         let len = core.skb(skb, |skb| {
-            skb.set_owner_r(s.rmem_alloc.clone());
+            core.charge(skb, Some((&s.rmem_alloc, rmem)));
             skb.len
         });
         s.queue.push_back(skb);
@@ -434,7 +497,7 @@ struct Broadcast {
 /// One listener's turn. Models `do_one_broadcast()`.
 async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
     if (!b.failure || core.has(Fix::OwnCopy)) && b.copy.is_none() {
-        b.copy = if core.skb(b.skb, |s| s.users) == 1 {
+        b.copy = if core.skb_look(b.skb, |s| s.users) == 1 {
             Some(skb_get(core, b.skb))
         } else {
             skb_clone(core, b.skb, b.gfp).await.ok()
@@ -443,7 +506,7 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
     }
     // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
     let Some(copy) = b.copy else {
-        core.sock(sk, |s| s.lost.no_copy += 1);
+        core.queue(sk, |s| s.lost.no_copy += 1);
         return netlink_overrun(core, sk);
     };
     match netlink_broadcast_deliver(core, sk, copy) {
@@ -480,7 +543,7 @@ pub async fn netlink_broadcast(
     gfp: Gfp,
 ) -> Result<(), Errno> {
     core.m.enter("netlink_broadcast", || {
-        let mut args = core.skb(skb, |s| {
+        let mut args = core.skb_look(skb, |s| {
             let args = [("len", s.len), ("truesize", s.truesize), ("data_area", s.end), ("pid", pid.cast_unsigned())];
             let mut args: Vec<_> = args.into_iter().map(|(name, n)| (name, n.into())).collect();
             args.extend([("group", group.into()), ("gfp", gfp.0.into())]);
@@ -495,13 +558,13 @@ pub async fn netlink_broadcast(
         core.skb(skb, |s| s.dst_groups = group);
     }
     netlink_lock_table(core);
-    let protocol = core.sock(ssk, |s| s.protocol);
+    let protocol = core.address(ssk, |s| s.protocol);
     let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false, lost: false };
     let mut next = 0;
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
-    while let Some(sk) = core.table(protocol, |t| t.mc_list.get(next).copied()) {
+    while let Some(sk) = core.table_look(protocol, |t| t.mc_list.get(next).copied()) {
         next += 1;
-        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks) {
+        if sk != ssk && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks) {
             core.m.point().await;
             do_one_broadcast(core, sk, &mut b).await;
         }
@@ -535,16 +598,16 @@ pub async fn netlink_broadcast(
 /// One look at the table: no lock, no allocation. A listener that died has left the list; one that filters forks has not.
 #[must_use]
 pub fn netlink_has_listeners(core: &Core, ssk: SockRef, group: u32) -> bool {
-    let protocol = core.sock(ssk, |s| s.protocol);
-    core.table(protocol, |t| t.mc_list.iter().any(|sk| *sk != ssk && core.sock(*sk, |s| s.groups & group != 0)))
+    let protocol = core.address(ssk, |s| s.protocol);
+    core.table_look(protocol, |t| t.mc_list.iter().any(|sk| *sk != ssk && core.address(*sk, |s| s.groups & group != 0)))
 }
 
 /// Leaves an error for the next receive of every listener of a group. Models `netlink_set_err()`.
 pub fn netlink_set_err(core: &Core, ssk: SockRef, pid: i32, group: u32, code: i32) {
-    let protocol = core.sock(ssk, |s| s.protocol);
-    let listeners = core.table(protocol, |t| t.mc_list.clone());
+    let protocol = core.address(ssk, |s| s.protocol);
+    let listeners = core.table_look(protocol, |t| t.mc_list.clone());
     for sk in listeners {
-        if sk != ssk && core.sock(sk, |s| s.pid != pid && s.groups & group != 0) {
+        if sk != ssk && core.address(sk, |s| s.pid != pid && s.groups & group != 0) {
             sk_error_report(core, sk, code);
         }
     }
@@ -556,7 +619,7 @@ pub fn netlink_set_err(core: &Core, ssk: SockRef, pid: i32, group: u32, code: i3
 pub fn so_rcvbuf(core: &Core, sk: SockRef, value: i32) {
     let max = core.config.rmem.1;
     let value = value.cast_unsigned().min(max.cast_unsigned()).cast_signed();
-    core.sock(sk, |s| s.rcvbuf = value.saturating_mul(2).max(SOCK_MIN_RCVBUF));
+    core.queue(sk, |s| s.rcvbuf = value.saturating_mul(2).max(SOCK_MIN_RCVBUF));
 }
 
 /// What a receive says beside the bytes.
@@ -592,14 +655,14 @@ pub async fn netlink_recvmsg(
         return Err(Errno::OpNotSupp);
     }
     if flags & msg::DONTWAIT == 0 {
-        let wait = core.sock(sk, |s| s.wait.clone());
-        let ready = || core.sock(sk, |s| s.err != 0 || !s.queue.is_empty());
+        let wait = core.wait_queue(sk);
+        let ready = || core.readable(sk);
         wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_recvmsg()", true, ready).await;
     } else {
         core.m.point().await;
     }
     let peek = flags & msg::PEEK != 0;
-    let found = core.sock(sk, |s| {
+    let found = core.queue(sk, |s| {
         let found = match std::mem::take(&mut s.err) {
             0 if peek => s.queue.front().copied().ok_or(Errno::Again),
             0 => s.queue.pop_front().ok_or(Errno::Again),
@@ -623,21 +686,21 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    Received { len, truncated, from_pid: 0, from_groups: core.skb(skb, |s| s.dst_groups) }
+    Received { len, truncated, from_pid: 0, from_groups: core.skb_look(skb, |s| s.dst_groups) }
 }
 
 /// Sleeps until there is something to receive, or until `enough` says that the sleeper has another reason to wake.
 ///
 /// Models `datagram_poll()` in a program that also waits for something else; see [`wake_reader`].
 pub async fn datagram_poll(core: &Core, sk: SockRef, enough: impl Fn() -> bool) {
-    let wait = core.sock(sk, |s| s.wait.clone());
-    let ready = || enough() || core.sock(sk, |s| s.err != 0 || !s.queue.is_empty());
+    let wait = core.wait_queue(sk);
+    let ready = || enough() || core.readable(sk);
     wait.wait_event(&core.m, "net/core/datagram.c:datagram_poll()", true, ready).await;
 }
 
 /// Lets the reader of a socket look at its other reason again. Models the `wake_up()` of whatever else it polls.
 pub fn wake_reader(core: &Core, sk: SockRef) {
-    let wait = core.sock(sk, |s| s.wait.clone());
+    let wait = core.wait_queue(sk);
     wait.wake_up(&core.m);
 }
 

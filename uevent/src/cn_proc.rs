@@ -5,11 +5,17 @@
 
 use std::cell::Cell;
 
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp};
 
 use crate::Core;
 use crate::connector::cn_netlink_send;
 use crate::wire::connector::{CN_FORK, CN_PROC, ForkIds, ascii_payload, struct_payload};
+
+/// [`Listening::cn_fork_enable`], as an explorer calls it.
+pub const CN_FORK_ENABLE: Object = Object::named("cn_fork_enable");
+/// [`Listening::proc_event_num_listeners`], as an explorer calls it.
+pub const NUM_LISTENERS: Object = Object::named("proc_event_num_listeners");
 
 /// The switches that listeners turn, static variables of the two files.
 #[derive(Debug, Default)]
@@ -37,8 +43,10 @@ pub enum McastOp {
 pub async fn cn_proc_mcast_ctl(core: &Core, op: McastOp) {
     core.m.point().await;
     let Listening { cn_fork_enable, proc_event_num_listeners } = &core.listening;
+    core.m.touch(CN_FORK_ENABLE, Access::Write);
     cn_fork_enable.set(op == McastOp::Listen);
     let step = if op == McastOp::Listen { 1 } else { -1 };
+    core.m.touch(NUM_LISTENERS, Access::Add);
     proc_event_num_listeners.set(proc_event_num_listeners.get() + step);
     let args = || vec![("op", (op as i32).into()), ("listeners", proc_event_num_listeners.get().into())];
     core.m.call("cn_proc_mcast_ctl", args, None);

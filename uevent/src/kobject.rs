@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use sim::lock::{Lock, Mode};
 use sim::mm::Buf;
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle};
 
 use crate::kobject_uevent::{HotplugOps, KobjectAction, kobject_hotplug};
@@ -16,6 +17,10 @@ use crate::{Core, Fix, site};
 
 /// Bytes of the name array inside a kobject, its NUL included.
 pub const KOBJ_NAME_LEN: usize = 20;
+
+/// Kobjects and ksets, as an explorer calls them.
+const KOBJECT: Object = Object::named("kobject");
+const KSET: Object = Object::named("kset");
 
 /// A pointer to a kobject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +105,7 @@ pub struct Kset {
 
 /// Models what `lib/kref.c` does with one count.
 fn kref_get(core: &Core, kobj: KobjId) {
-    if core.kobj(kobj, |k| k.refcount) == 0 {
+    if core.kobj_look(kobj, |k| k.refcount) == 0 {
         core.m.warn_on("lib/kref.c", "kref_get");
     }
     core.kobj(kobj, |k| k.refcount += 1);
@@ -135,11 +140,26 @@ impl Core {
     /// Reads or changes a kobject.
     #[inline]
     pub fn kobj<R>(&self, kobj: KobjId, f: impl FnOnce(&mut Kobject) -> R) -> R {
+        self.m.touch(KOBJECT.nth(kobj.0), Access::Write);
         f(&mut self.kobjects.borrow_mut()[kobj.0 as usize])
+    }
+
+    /// Looks at a kobject.
+    #[inline]
+    pub fn kobj_look<R>(&self, kobj: KobjId, f: impl FnOnce(&Kobject) -> R) -> R {
+        self.m.touch(KOBJECT.nth(kobj.0), Access::Read);
+        f(&self.kobjects.borrow()[kobj.0 as usize])
+    }
+
+    /// Looks at a kset.
+    pub fn kset_look<R>(&self, kset: KsetId, f: impl FnOnce(&Kset) -> R) -> R {
+        self.m.touch(KSET.nth(kset.0), Access::Read);
+        f(&self.ksets.borrow()[kset.0 as usize])
     }
 
     /// Reads or changes a kset.
     pub fn kset<R>(&self, kset: KsetId, f: impl FnOnce(&mut Kset) -> R) -> R {
+        self.m.touch(KSET.nth(kset.0), Access::Write);
         f(&mut self.ksets.borrow_mut()[kset.0 as usize])
     }
 
@@ -151,24 +171,25 @@ impl Core {
 
     #[inline]
     fn with_name<R>(&self, kobj: KobjId, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        self.m.touch(KOBJECT.nth(kobj.0), Access::Read);
         let kobjects = self.kobjects.borrow();
         let kobject = &kobjects[kobj.0 as usize];
         match kobject.k_name {
             KName::Null => None,
             KName::Array => Some(f(c_str(&kobject.name))),
-            KName::Heap(buf) => self.m.buf(buf, "kobject_name()", |buf| f(buf.c_str(0))).ok(),
+            KName::Heap(buf) => self.m.buf_look(buf, "kobject_name()", |buf| f(buf.c_str(0))).ok(),
         }
     }
 
     /// The nearest kset of the object or its ancestors, and the kset's own object.
     pub(crate) fn nearest_kset(&self, kobj: KobjId) -> Option<(KsetId, KobjId)> {
-        let kset = self.ancestry(kobj).find_map(|kobj| self.kobj(kobj, |k| k.kset))?;
-        Some((kset, self.kset(kset, |kset| kset.kobj)))
+        let kset = self.ancestry(kobj).find_map(|kobj| self.kobj_look(kobj, |k| k.kset))?;
+        Some((kset, self.kset_look(kset, |kset| kset.kobj)))
     }
 
     /// The object and its ancestors, nearest first.
     fn ancestry(&self, kobj: KobjId) -> impl Iterator<Item = KobjId> {
-        std::iter::successors(Some(kobj), |kobj| self.kobj(*kobj, |k| k.parent))
+        std::iter::successors(Some(kobj), |kobj| self.kobj_look(*kobj, |k| k.parent))
     }
 
     /// The path as text, an unnamed ancestor as an empty one. For sysfs and people; allocates nothing in the kernel.
@@ -202,8 +223,8 @@ fn create_dir(core: &Core, kobj: KobjId) -> Result<(), Errno> {
 
 /// The kset's type, else the object's own. Models `get_ktype()`.
 fn get_ktype(core: &Core, kobj: KobjId) -> Option<Rc<KobjType>> {
-    let (kset, own) = core.kobj(kobj, |k| (k.kset, k.ktype.clone()));
-    kset.and_then(|kset| core.kset(kset, |kset| kset.ktype.clone())).or(own)
+    let (kset, own) = core.kobj_look(kobj, |k| (k.kset, k.ktype.clone()));
+    kset.and_then(|kset| core.kset_look(kset, |kset| kset.ktype.clone())).or(own)
 }
 
 /// Bytes of the path, its NUL included; a slash and a name for the object and each ancestor.
@@ -224,6 +245,7 @@ pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
 }
 
 /// Writes the path from its end to its start. Models `fill_kobj_path()`.
+#[inline(always)]
 fn fill_kobj_path(core: &Core, kobj: KobjId, path: Handle<Buf>, length: u32) {
     let mut bytes = core.scratch();
     bytes.resize(length as usize, 0);
@@ -262,15 +284,15 @@ pub fn kobject_init(core: &Core, kobj: KobjId) {
         k.refcount = 1;
         k.on_list = false;
     });
-    if let Some(kset) = core.kobj(kobj, |k| k.kset) {
-        kref_get(core, core.kset(kset, |kset| kset.kobj));
+    if let Some(kset) = core.kobj_look(kobj, |k| k.kset) {
+        kref_get(core, core.kset_look(kset, |kset| kset.kobj));
     }
 }
 
 /// Leaves the kset's list, under the semaphore of its subsystem. Models the locked part of `unlink()`.
 async fn unlink(core: &Core, kobj: KobjId) {
-    if let Some(kset) = core.kobj(kobj, |k| k.kset) {
-        let subsys = core.kset(kset, |kset| kset.subsys.clone());
+    if let Some(kset) = core.kobj_look(kobj, |k| k.kset) {
+        let subsys = core.kset_look(kset, |kset| kset.subsys.clone());
         let held = subsys.rwsem.take(&core.m, Mode::DOWN_WRITE).await;
         core.kset(kset, |kset| kset.list.retain(|member| *member != kobj));
         core.kobj(kobj, |k| k.on_list = false);
@@ -293,9 +315,9 @@ pub async fn kobject_add(core: &Core, kobj: Option<KobjId>) -> Result<(), Errno>
             k.k_name = KName::Array;
         }
     });
-    let mut parent = kobject_get(core, core.kobj(kobj, |k| k.parent));
-    if let Some(kset) = core.kobj(kobj, |k| k.kset) {
-        let (subsys, kset_kobj) = core.kset(kset, |kset| (kset.subsys.clone(), kset.kobj));
+    let mut parent = kobject_get(core, core.kobj_look(kobj, |k| k.parent));
+    if let Some(kset) = core.kobj_look(kobj, |k| k.kset) {
+        let (subsys, kset_kobj) = core.kset_look(kset, |kset| (kset.subsys.clone(), kset.kobj));
         let held = subsys.rwsem.take(&core.m, Mode::DOWN_WRITE).await;
         if parent.is_none() {
             parent = kobject_get(core, Some(kset_kobj));
@@ -376,7 +398,7 @@ pub async fn kobject_set_name<'a>(
         }
         KName::Heap(heap)
     };
-    if let KName::Heap(old) = core.kobj(kobj, |k| k.k_name) {
+    if let KName::Heap(old) = core.kobj_look(kobj, |k| k.k_name) {
         core.m.kfree(old, "kobject_set_name");
     }
     core.kobj(kobj, |k| k.k_name = name);
@@ -423,7 +445,7 @@ pub fn kobject_get(core: &Core, kobj: Option<KobjId>) -> Option<KobjId> {
 /// The parent and the kset are put last; the object stays in its kset's list if it was there.
 fn kobject_cleanup(core: &Core, kobj: KobjId) {
     let ktype = get_ktype(core, kobj);
-    let (kset, parent, name) = core.kobj(kobj, |k| (k.kset, k.parent, k.k_name));
+    let (kset, parent, name) = core.kobj_look(kobj, |k| (k.kset, k.parent, k.k_name));
     match name {
         KName::Array => {}
         KName::Heap(buf) => core.m.kfree(buf, "kobject_cleanup"),
@@ -433,7 +455,7 @@ fn kobject_cleanup(core: &Core, kobj: KobjId) {
     if ktype.is_some_and(|ktype| ktype.release) {
         core.m.call("release", || vec![("kobj", kobj.0.into())], None); // It sees no name any more.
     }
-    kobject_put(core, kset.map(|kset| core.kset(kset, |kset| kset.kobj)));
+    kobject_put(core, kset.map(|kset| core.kset_look(kset, |kset| kset.kobj)));
     kobject_put(core, parent);
 }
 
@@ -444,7 +466,7 @@ pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
     let Some(kobj) = kobj.into() else { return };
     // Nobody can release a static object, but anybody can put it: experiment G10.
     if core.has(Fix::StaticObject)
-        && core.kobj(kobj, |k| k.refcount) == 1
+        && core.kobj_look(kobj, |k| k.refcount) == 1
         && get_ktype(core, kobj).is_none_or(|ktype| !ktype.release)
     {
         return;
@@ -460,9 +482,9 @@ pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
 
 /// Finds a member by name and takes a reference on it. Models `kset_find_obj()`.
 pub async fn kset_find_obj(core: &Core, kset: KsetId, name: &[u8]) -> Option<KobjId> {
-    let subsys = core.kset(kset, |kset| kset.subsys.clone());
+    let subsys = core.kset_look(kset, |kset| kset.subsys.clone());
     let held = subsys.rwsem.take(&core.m, Mode::DOWN_READ).await;
-    let members = core.kset(kset, |kset| kset.list.clone());
+    let members = core.kset_look(kset, |kset| kset.list.clone());
     let found = members.into_iter().find(|member| core.with_name(*member, |n| n == name) == Some(true));
     let found = kobject_get(core, found);
     drop(held);

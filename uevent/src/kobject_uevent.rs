@@ -3,6 +3,7 @@
 
 use sim::errno::Rc as _;
 use sim::mm::Buf;
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle};
 
 use crate::af_netlink::{NETLINK_KOBJECT_UEVENT, SockRef, netlink_broadcast, netlink_kernel_create};
@@ -26,6 +27,11 @@ pub const FORK_BUFFER_SIZE: usize = 32;
 pub const FORK_BUFFER_NB: usize = 5;
 /// Bytes of a pointer on x86_64.
 const POINTER: u32 = 8;
+
+/// `hotplug_seqnum`, as an explorer calls it.
+const HOTPLUG_SEQNUM: Object = Object::named("hotplug_seqnum");
+/// [`Core::fork_outcomes`], as an explorer calls them: for a listener whose pace they set.
+pub const FORK_OUTCOMES: Object = Object::named("fork_outcomes");
 
 /// What happened to a kobject. Models `enum kobject_action` with the patch's addition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -212,9 +218,18 @@ pub async fn kobject_uevent_atomic(core: &Core, kobj: KobjId, action: i32, attr:
 ///
 /// # Violations
 /// [`sim::Rule::Oops`] if somebody has put the static object, so that it lost its name (semantics, item 10).
-#[inline]
 pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
-    let _ = kobject_fork_told(core, kobj, parent, child).await;
+    enter_kobject_fork(core, parent, child);
+    let outcome = do_kobject_fork::<false>(core, kobj, parent, child).await;
+    core.count_fork(core.config.kobject_uevent, outcome);
+    core.m.leave("kobject_fork", None);
+}
+
+#[inline]
+fn enter_kobject_fork(core: &Core, parent: i32, child: i32) {
+    core.m.enter("kobject_fork", || {
+        vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
+    });
 }
 
 /// The same, for a caller that the kernel does not have: it is told what was swallowed. Models `kobject_fork()`.
@@ -222,16 +237,15 @@ pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
 /// # Errors
 /// [`Errno::NoMem`] for the path or the slots, and those of [`send_uevent`].
 pub async fn kobject_fork_told(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
-    core.m.enter("kobject_fork", || {
-        vec![("kobj", "fork_kobj".into()), ("parent", parent.into()), ("child", child.into())]
-    });
-    let outcome = do_kobject_fork(core, kobj, parent, child).await;
+    enter_kobject_fork(core, parent, child);
+    let outcome = do_kobject_fork::<true>(core, kobj, parent, child).await;
     core.count_fork(core.config.kobject_uevent, outcome);
     core.m.leave("kobject_fork", None);
     outcome
 }
 
-async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
+/// `TOLD` only says which caller this copy is for: with one caller each it stands inside of it, and the patch's is fast.
+async fn do_kobject_fork<const TOLD: bool>(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
     let path = kobject_get_path(core, kobj, Gfp::KERNEL).await?;
     let slots = u32::try_from(FORK_BUFFER_NB).expect("5") * POINTER;
     let Some(envp) = core.m.kmalloc(site::FORK_ENVP, slots, Gfp::KERNEL).await else {
@@ -247,8 +261,11 @@ async fn do_kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) -> 
         Some(cpid.format(child).as_bytes()),
         None,
     ];
-    let text = core.string(path);
+    let mut text = core.take_scratch();
+    // As in Core::string().
+    let _ = core.m.buf(path, "strlen()", |buf| text.extend_from_slice(buf.c_str(0)));
     let result = send_uevent(core, KobjectAction::Fork.string(), &text, Some(&slots), Gfp::KERNEL).await;
+    core.keep_scratch(text);
     core.m.kfree(envp, "kobject_fork");
     core.m.kfree(path, "kobject_fork");
     result
@@ -319,6 +336,7 @@ impl Core {
     /// Counts how far a fork event came. `configured`: what was to send it is no empty stub.
     #[inline]
     pub fn count_fork(&self, configured: bool, outcome: Result<(), Errno>) {
+        self.m.touch(FORK_OUTCOMES, Access::Add);
         self.fork_outcomes.borrow_mut().count(configured, outcome);
     }
 
@@ -327,7 +345,7 @@ impl Core {
     fn string(&self, buf: Handle<Buf>) -> Scratch<'_> {
         let mut string = self.scratch();
         // A buffer that is gone was reported; what is read instead does not matter.
-        let _ = self.m.buf(buf, "strlen()", |buf| string.extend_from_slice(buf.c_str(0)));
+        let _ = self.m.buf_look(buf, "strlen()", |buf| string.extend_from_slice(buf.c_str(0)));
         string
     }
 }
@@ -388,6 +406,7 @@ pub struct HotplugOps {
 
 /// The next sequence number; `sequence_lock` is left out, since no point lies between its lock and its unlock.
 fn next_seqnum(core: &Core) -> u64 {
+    core.m.touch(HOTPLUG_SEQNUM, Access::Write);
     let seq = core.hotplug_seqnum.get().wrapping_add(1);
     core.hotplug_seqnum.set(seq);
     seq
@@ -414,7 +433,7 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
         return;
     }
     let Some((kset, kset_kobj)) = core.nearest_kset(kobj) else { return };
-    let ops = core.kset(kset, |kset| kset.hotplug_ops.clone());
+    let ops = core.kset_look(kset, |kset| kset.hotplug_ops.clone());
     if let Some(filter) = ops.as_ref().and_then(|ops| ops.filter.as_ref()) {
         let ret = filter(kset, kobj);
         core.m.call(
@@ -445,7 +464,7 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
         // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (item 18).
         let name = name.unwrap_or_else(|| match core.has(Fix::WholeSubsystem) {
             true => core.name(kset_kobj).unwrap_or_default(),
-            false => core.kobj(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()), // Experiment G18.
+            false => core.kobj_look(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()), // Experiment G18.
         });
         path = kobject_get_path(core, kobj, Gfp::KERNEL).await.ok();
         if let Some(path) = path {

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use sim::mm::Buf;
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle};
 
 use crate::{Core, Fix, site};
@@ -32,6 +33,8 @@ pub struct SkBuff {
     pub head: Handle<Buf>,
     /// `sk_rmem_alloc` of the socket that pays; set means the destructor is `sock_rfree`.
     pub owner: Option<Rc<Cell<i32>>>,
+    /// What an explorer calls that.
+    pub(crate) payer: Option<Object>,
 }
 
 /// A pointer to an sk_buff.
@@ -78,10 +81,33 @@ impl Core {
         self.skbs.with(&self.m, skb, "sk_buff", f).expect("the model holds a reference")
     }
 
+    /// Looks at an sk_buff.
+    ///
+    /// # Panics
+    /// Those of [`Core::skb`].
+    #[inline]
+    pub fn skb_look<R>(&self, skb: Skb, f: impl FnOnce(&SkBuff) -> R) -> R {
+        self.skbs.read(&self.m, skb, "sk_buff", f).expect("the model holds a reference")
+    }
+
+    /// Takes the charge of a message from whoever paid, and lets another socket pay.
+    #[inline]
+    pub(crate) fn charge(&self, skb: &mut SkBuff, payer: Option<(&Rc<Cell<i32>>, Object)>) {
+        if let Some(before) = skb.payer.take() {
+            self.m.touch(before, Access::Add);
+        }
+        skb.orphan();
+        if let Some((rmem, object)) = payer {
+            self.m.touch(object, Access::Add);
+            skb.set_owner_r(rmem.clone());
+            skb.payer = Some(object);
+        }
+    }
+
     /// The users of the data of an sk_buff: `skb_shinfo(skb)->dataref`.
     #[must_use]
     pub fn dataref(&self, skb: Skb) -> u32 {
-        self.data(self.skb(skb, |skb| skb.head), |buf| buf.dataref)
+        self.data(self.skb_look(skb, |skb| skb.head), |buf| buf.dataref)
     }
 
     #[inline]
@@ -92,8 +118,9 @@ impl Core {
     /// Reads the message.
     #[inline]
     pub fn message<R>(&self, skb: Skb, f: impl FnOnce(&[u8]) -> R) -> R {
-        let (from, to, head) = self.skb(skb, |skb| (skb.data as usize, skb.tail() as usize, skb.head));
-        self.data(head, |buf| f(&buf.bytes()[from..to]))
+        let (from, to, head) = self.skb_look(skb, |skb| (skb.data as usize, skb.tail() as usize, skb.head));
+        let read = self.m.buf_look(head, "sk_buff", |buf| f(&buf.bytes()[from..to]));
+        read.expect("the data lives as long as the sk_buff")
     }
 
     /// Rounds up to the cache line, in 32 bits. Models `SKB_DATA_ALIGN()`.
@@ -143,6 +170,7 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
         end,
         head: Handle::dangling(),
         owner: None,
+        payer: None,
     };
     let allocated = core.skbs.alloc_with(&core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank).await;
     let skb = allocated.ok_or(Errno::NoMem)?;
@@ -171,7 +199,7 @@ fn skb_release_data(core: &Core, cloned: bool, head: Handle<Buf>) {
 /// Models `__kfree_skb()` and `kfree_skbmem()`: the destructor, the data if nobody else uses it, the sk_buff.
 fn __kfree_skb(core: &Core, skb: Skb) {
     let (cloned, head) = core.skb(skb, |skb| {
-        skb.orphan();
+        core.charge(skb, None);
         (skb.cloned, skb.head)
     });
     skb_release_data(core, cloned, head);
@@ -190,6 +218,7 @@ pub fn kfree_skb(core: &Core, skb: Skb) {
 }
 
 /// Takes a reference. Models `skb_get()`.
+#[inline(always)]
 pub fn skb_get(core: &Core, skb: Skb) -> Skb {
     core.skb(skb, |skb| skb.users += 1);
     skb
@@ -200,7 +229,7 @@ pub fn skb_get(core: &Core, skb: Skb) -> Skb {
 /// # Errors
 /// [`Errno::NoMem`]: [`site::CLONE_HEAD`] failed.
 pub async fn skb_clone(core: &Core, skb: Skb, gfp: Gfp) -> Result<Skb, Errno> {
-    let copy = core.skb(skb, |skb| SkBuff { users: 1, cloned: true, owner: None, ..*skb });
+    let copy = core.skb_look(skb, |skb| SkBuff { users: 1, cloned: true, owner: None, payer: None, ..*skb });
     let head = copy.head;
     let copy =
         core.skbs.alloc(&core.m, site::CLONE_HEAD, core.config.sizeof_sk_buff, gfp, copy).await.ok_or(Errno::NoMem)?;
@@ -219,7 +248,7 @@ pub async fn skb_clone(core: &Core, skb: Skb, gfp: Gfp) -> Result<Skb, Errno> {
 /// # Violations
 /// [`sim::Rule::Bug`] if anybody else holds a reference to the sk_buff.
 pub async fn pskb_expand_head(core: &Core, skb: Skb, nhead: i32, ntail: i32, gfp: Gfp) -> Result<(), Errno> {
-    let (users, end, old, from, to) = core.skb(skb, |s| (s.users, s.end, s.head, s.data, s.tail()));
+    let (users, end, old, from, to) = core.skb_look(skb, |s| (s.users, s.end, s.head, s.data, s.tail()));
     if users != 1 {
         match core.m.bug("net/core/skbuff.c", "pskb_expand_head").await {}
     }

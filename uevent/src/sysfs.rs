@@ -7,10 +7,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use sim::Errno;
+use sim::touch::{Access, Object};
 
 use crate::Core;
 use crate::kobject::{KobjId, kobject_set_name};
 use crate::vsprintf::Arg;
+
+/// All directories, as an explorer calls them.
+const SYSFS: Object = Object::named("sysfs");
 
 /// What exists under `/sys`, and what fails next.
 #[derive(Debug, Default)]
@@ -51,6 +55,7 @@ fn traced(core: &Core, func: &'static str, kobj: KobjId, result: Result<(), Errn
 /// [`Errno::Exist`] if the path is taken; else what [`Sysfs::dir_answer`] asks for.
 pub fn sysfs_create_dir(core: &Core, kobj: KobjId) -> Result<(), Errno> {
     let path = core.path_text(kobj);
+    core.m.touch(SYSFS, Access::Write);
     let result = match core.sysfs.dir_answer.get() {
         Some(Err(error)) => Err(error),
         answer if core.sysfs.dirs.borrow_mut().insert(path) || answer.is_some() => Ok(()),
@@ -73,6 +78,7 @@ pub fn sysfs_create_file(core: &Core, kobj: KobjId, attr: &'static str) -> Resul
 /// Models `sysfs_remove_dir()`: the directory and what is below it.
 pub fn sysfs_remove_dir(core: &Core, kobj: KobjId) {
     let path = core.path_text(kobj);
+    core.m.touch(SYSFS, Access::Write);
     let below = [&path[..], b"/"].concat();
     core.sysfs.dirs.borrow_mut().retain(|dir| *dir != path && !dir.starts_with(&below));
     core.m.call("sysfs_remove_dir", || vec![("kobj", core.name(kobj).unwrap_or_default().as_slice().into())], None);
@@ -87,6 +93,7 @@ pub async fn sysfs_rename_dir(core: &Core, kobj: KobjId, new_name: &[u8]) -> Res
     let old_path = core.path_text(kobj);
     kobject_set_name(core, kobj, b"%s", || vec![Arg::Str(new_name)]).await?;
     let new_path = core.path_text(kobj);
+    core.m.touch(SYSFS, Access::Write);
     let mut dirs = core.sysfs.dirs.borrow_mut();
     if dirs.remove(&old_path) {
         dirs.insert(new_path);

@@ -86,7 +86,7 @@ fn put_user_counts(sys: &System, p: TaskRef) {
     sys.m.call("put_group_info", Vec::new, None);
     sys.m.call("atomic_dec", || vec![("arg", "user.processes".into())], None);
     sys.m.call("free_uid", Vec::new, None);
-    sys.user(user, |u| {
+    sys.user_add(user, |u| {
         u.group_info_usage -= 1;
         u.processes -= 1;
         u.count -= 1;

@@ -1,10 +1,12 @@
 //! What a new task shares with its maker or copies: memory, signal handlers, signals. And how it lets go of them.
 
 use sim::Errno;
+use sim::touch::Access;
 
 use crate::System;
 use crate::fork::flags;
-use crate::sched::{MmRef, Sighand, SighandRef, Signal, SignalRef, Task, TaskRef};
+use crate::ground;
+use crate::sched::{MmRef, SighandRef, Signal, SignalRef, Task, TaskRef};
 
 /// One user of a memory map less. Models `mmput()`.
 #[inline(always)]
@@ -22,7 +24,7 @@ pub(crate) fn mmput(sys: &System, mm: MmRef) {
 /// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
 #[inline(always)]
 pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
-    if let Some(vfork_done) = sys.task(tsk, |t| t.vfork_done.take()) {
+    if let Some(vfork_done) = sys.part(tsk, ground::OWN, |t| t.vfork_done.take()) {
         sys.m.call("complete(vfork)", Vec::new, None);
         vfork_done.complete(&sys.m);
     }
@@ -46,11 +48,11 @@ pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<
 pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     sys.helper("copy_sighand")?;
     if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
-        sys.sighand(tsk.sighand, |s| s.count += 1);
+        sys.sighand_count(tsk.sighand, 1);
         return Ok(());
     }
-    let ignores_sigchld = sys.sighand(tsk.sighand, |s| s.ignores_sigchld);
-    tsk.sighand = sys.new_sighand(Sighand { count: 1, ignores_sigchld });
+    let ignores_sigchld = sys.ignores_sigchld(tsk.sighand);
+    tsk.sighand = sys.new_sighand(ignores_sigchld, 1);
     Ok(())
 }
 
@@ -61,7 +63,7 @@ pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: &mut Task) -> Res
         sys.signal(tsk.signal, |s| s.count += 1);
         return Ok(());
     }
-    let (pgrp, session, rlimit_nproc) = sys.signal(tsk.signal, |s| (s.pgrp, s.session, s.rlimit_nproc));
+    let (pgrp, session, rlimit_nproc) = sys.signal_fixed(tsk.signal, |s| (s.pgrp, s.session, s.rlimit_nproc));
     tsk.signal = sys.new_signal(Signal::for_one(pgrp, session, rlimit_nproc));
     Ok(())
 }
@@ -71,6 +73,7 @@ pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: &mut Task) -> Res
 pub(crate) fn put_signal(sys: &System, signal: SignalRef) {
     let mut signals = sys.signals.borrow_mut();
     let shared = &mut signals[signal.0 as usize];
+    sys.m.touch(shared.object, Access::Write);
     shared.count -= 1;
     if shared.count == 0 {
         signals.remove(signal.0 as usize);

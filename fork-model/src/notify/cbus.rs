@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use sim::lock::{Lock, Mode, WaitQueue};
 use sim::mm::Buf;
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle, Site};
 use uevent::wire::connector::ForkIds;
 
@@ -23,6 +24,16 @@ pub const NODE: Site = Site("cbus_insert.node");
 pub const SIZEOF_NODE: u32 = 16 + 20 + 24;
 /// The name of the worker's lane. No task of a scenario has a capital.
 pub const WORKER: &str = "Cbus";
+
+/// Whether the list is empty: all that the worker looks at without the lock.
+const EMPTY: Object = Object::named("cbus list is empty");
+
+/// A node is about to come to the list, or has left it.
+fn touch_list(sys: &System) {
+    if sys.notify.cbus.backlog() == 0 {
+        sys.m.touch(EMPTY, Access::Write);
+    }
+}
 
 /// The list, and what guards it.
 pub struct Cbus {
@@ -76,6 +87,7 @@ async fn insert(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Result<(), Err
         return Err(Errno::NoMem);
     };
     let held = lock.take(&sys.m, Mode::SPIN_IRQ).await;
+    touch_list(sys);
     list.borrow_mut().push_back(Node { memory, ids: *ids, seq });
     longest.set(longest.get().max(list.borrow().len()));
     drop(held);
@@ -88,6 +100,7 @@ async fn process_one(sys: &System) -> bool {
     let Cbus { lock, list, .. } = &sys.notify.cbus;
     let held = lock.take(&sys.m, Mode::SPIN_IRQ).await;
     let node = list.borrow_mut().pop_front();
+    touch_list(sys);
     drop(held);
     let Some(Node { memory, ids, seq }) = node else { return false };
     let outcome = send(sys, &ids, seq).await;
@@ -112,7 +125,10 @@ pub(super) fn start(sys: &Rc<System>) {
     let s = sys.clone();
     sys.m.spawn(WORKER, async move {
         loop {
-            let waits = || s.notify.cbus.backlog() > 0;
+            let waits = || {
+                s.m.touch(EMPTY, Access::Read);
+                s.notify.cbus.backlog() > 0
+            };
             s.notify.cbus.wait.wait_event(&s.m, "cbus_event_thread()", true, waits).await;
             process_one(&s).await;
         }

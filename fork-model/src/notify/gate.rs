@@ -1,7 +1,8 @@
 //! Who is asked before an event is made.
 
+use sim::touch::Access;
 use uevent::af_netlink::{SockRef, netlink_has_listeners};
-use uevent::cn_proc::Listening;
+use uevent::cn_proc::{CN_FORK_ENABLE, Listening, NUM_LISTENERS};
 
 use crate::System;
 use crate::design::{Gate, Over};
@@ -33,9 +34,15 @@ fn ask(sys: &System, gate: Gate) -> bool {
     match gate {
         Gate::Always => true,
         Gate::Socket => kernel_socket(sys).is_some(),
-        Gate::OnOff => cn_fork_enable.get(),
+        Gate::OnOff => {
+            sys.m.touch(CN_FORK_ENABLE, Access::Read);
+            cn_fork_enable.get()
+        }
         // "if (atomic_read(&proc_event_num_listeners) < 1) return;"
-        Gate::Counter | Gate::CounterReset => proc_event_num_listeners.get() >= 1,
+        Gate::Counter | Gate::CounterReset => {
+            sys.m.touch(NUM_LISTENERS, Access::Read);
+            proc_event_num_listeners.get() >= 1
+        }
         Gate::HasListeners => kernel_socket(sys).is_some_and(|sock| netlink_has_listeners(&sys.core, sock, GROUP)),
     }
 }
@@ -43,6 +50,7 @@ fn ask(sys: &System, gate: Gate) -> bool {
 /// A broadcast answered -ESRCH: as mainline of January 2024 had it, nobody listens any more (c46bfba1337d, P6).
 pub(crate) fn nobody_got_it(sys: &System) {
     if sys.config.design.gate == Gate::CounterReset {
+        sys.m.touch(NUM_LISTENERS, Access::Write);
         sys.core.listening.proc_event_num_listeners.set(0);
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use sim::lock::{Completion, WaitQueue};
+use sim::touch::{Access, Object};
 use sim::{Errno, LaneName, Rule};
 use uevent::kobject_uevent::ForkKeys;
 use uevent::wire::connector::ForkIds;
@@ -21,7 +22,7 @@ use crate::exec::do_execve;
 use crate::exit::do_exit;
 use crate::facts::Fact;
 use crate::fork::{do_fork, flags};
-use crate::sched::{Sighand, Work};
+use crate::sched::Work;
 use crate::signal::SIGCHLD;
 use crate::{System, TaskRef};
 
@@ -29,6 +30,9 @@ use crate::{System, TaskRef};
 pub const KHELPER: &str = "Khelper";
 /// The pid of khelper, the third kernel thread that [`boot`](crate::init::boot) makes.
 pub const KHELPER_PID: i32 = 4;
+
+/// khelper's queue, as an explorer calls it.
+const QUEUE: Object = Object::named("khelper_wq");
 
 /// The queue of khelper.
 #[derive(Default)]
@@ -97,7 +101,8 @@ async fn call_usermodehelper(sys: &System, keys: &ForkKeys) -> Result<(), Errno>
         sys.m.report(Rule::Deadlock, text, Some(cause));
         return Err(Errno::Again);
     }
-    let job = Rc::new(Job { complete: Completion::default(), retval: Cell::new(Ok(())) });
+    let job = Rc::new(Job { complete: Completion::of(sys.m.new_object(QUEUE, 0)), retval: Cell::new(Ok(())) });
+    sys.m.touch(QUEUE, Access::Write);
     khelper.queue.borrow_mut().push_back(job.clone());
     khelper.wait.wake_up(&sys.m);
     job.complete.wait_for_completion(&sys.m).await;
@@ -108,9 +113,9 @@ async fn call_usermodehelper(sys: &System, keys: &ForkKeys) -> Result<(), Errno>
 pub(super) fn start(sys: &Rc<System>) {
     let Some(me) = sys.find_task_by_pid(KHELPER_PID) else { return };
     // A work queue's thread ignores SIGCHLD, so that its children reap themselves; the boot gave it init's handlers.
-    let shared = sys.task(me, |t| t.sighand);
-    sys.sighand(shared, |s| s.count -= 1);
-    let own = sys.new_sighand(Sighand { count: 1, ignores_sigchld: true });
+    let shared = sys.fixed(me, |t| t.sighand);
+    sys.sighand_count(shared, -1);
+    let own = sys.new_sighand(true, 1);
     sys.task(me, |t| t.sighand = own);
     sys.notify.helper.runs.set(true);
     sys.m.spawn(KHELPER, khelper(sys.clone(), me));
@@ -121,12 +126,14 @@ async fn khelper(sys: Rc<System>, me: TaskRef) {
     const FLAGS: u32 = flags::VFORK | flags::VM | flags::UNTRACED | SIGCHLD.cast_unsigned();
     let khelper = &sys.notify.helper;
     loop {
-        let job = || khelper.queue.borrow_mut().pop_front();
-        khelper
-            .wait
-            .wait_event(&sys.m, "kernel/workqueue.c:worker_thread()", true, || !khelper.queue.borrow().is_empty())
-            .await;
-        let Some(job) = job() else { continue };
+        let some = || {
+            sys.m.touch(QUEUE, Access::Read);
+            !khelper.queue.borrow().is_empty()
+        };
+        khelper.wait.wait_event(&sys.m, "kernel/workqueue.c:worker_thread()", true, some).await;
+        sys.m.touch(QUEUE, Access::Write);
+        let job = khelper.queue.borrow_mut().pop_front();
+        let Some(job) = job else { continue };
         let work = Work::new(helper_name(khelper.born.get()), |sys: Rc<System>, me| async move {
             do_execve(&sys, me).await;
             sys.m.user_point().await;

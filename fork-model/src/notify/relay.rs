@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use sim::lock::{Lock, Mode, WaitQueue};
 use sim::mm::Buf;
+use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle, Site};
 use uevent::wire::connector::ForkIds;
 
@@ -31,10 +32,11 @@ pub struct SigInfo {
 }
 
 /// A process that asked for signals, and its queue.
-#[derive(Default)]
 pub struct Registered {
     queue: RefCell<VecDeque<(SigInfo, Handle<Buf>)>>,
     wait: WaitQueue,
+    /// What an explorer calls it: all of it is reached together.
+    object: Object,
     gone: Cell<bool>,
     /// Signals that could not be queued for it.
     pub lost: Cell<u64>,
@@ -54,8 +56,15 @@ impl Default for Relay {
 
 /// A process asks for signals.
 pub async fn register(sys: &System) -> Rc<Registered> {
-    let registered = Rc::new(Registered::default());
     let held = sys.notify.relay.lock.take(&sys.m, Mode::WRITE).await;
+    let number = u32::try_from(sys.notify.relay.list.borrow().len()).expect("few processes");
+    let registered = Rc::new(Registered {
+        queue: RefCell::default(),
+        wait: WaitQueue::default(),
+        object: Object::named("sigpending").nth(number),
+        gone: Cell::new(false),
+        lost: Cell::new(0),
+    });
     sys.notify.relay.list.borrow_mut().push(registered.clone());
     drop(held);
     registered
@@ -64,6 +73,7 @@ pub async fn register(sys: &System) -> Rc<Registered> {
 impl Registered {
     /// The process dies without a word: it stays in the list, and its queue is flushed. Models `flush_sigqueue()`.
     pub fn die(&self, sys: &System) {
+        sys.m.touch(self.object, Access::Write);
         self.gone.set(true);
         self.queue.borrow_mut().drain(..).for_each(|(_, memory)| sys.m.kfree(memory, "flush_sigqueue"));
         self.wait.wake_up(&sys.m);
@@ -77,6 +87,7 @@ impl Registered {
 
     /// Takes the oldest signal. Models `dequeue_signal()`.
     pub fn dequeue_signal(&self, sys: &System) -> Option<SigInfo> {
+        sys.m.touch(self.object, Access::Write);
         let (info, memory) = self.queue.borrow_mut().pop_front()?;
         sys.m.kfree(memory, "__sigqueue_free");
         Some(info)
@@ -84,12 +95,16 @@ impl Registered {
 
     /// Sleeps until there is a signal, or `enough`. Models `sigwaitinfo()`.
     pub async fn wait(&self, sys: &System, enough: impl Fn() -> bool) {
-        let ready = || enough() || !self.queue.borrow().is_empty();
+        let ready = || {
+            sys.m.touch(self.object, Access::Read);
+            enough() || !self.queue.borrow().is_empty()
+        };
         self.wait.wait_event(&sys.m, "kernel/signal.c:sys_rt_sigtimedwait()", true, ready).await;
     }
 
     /// Lets the sleeper look at its other reason again.
     pub fn wake(&self, sys: &System) {
+        sys.m.touch(self.object, Access::Write);
         self.wait.wake_up(&sys.m);
     }
 }
@@ -100,6 +115,7 @@ impl Registered {
 /// [`Errno::Srch`]: it is gone. [`Errno::Again`]: [`SIGQUEUE`] failed, or `RLIMIT_SIGPENDING` (half of `max_threads`) is
 /// reached: a real-time signal without its information is not sent.
 async fn send_sig_info(sys: &System, to: &Registered, info: SigInfo) -> Result<(), Errno> {
+    sys.m.touch(to.object, Access::Read);
     if to.is_gone() {
         return Err(Errno::Srch);
     }
@@ -109,6 +125,7 @@ async fn send_sig_info(sys: &System, to: &Registered, info: SigInfo) -> Result<(
     } else {
         None
     };
+    sys.m.touch(to.object, Access::Write);
     match memory {
         // It may have died while the allocator was asked.
         Some(memory) if to.is_gone() => {

@@ -1,23 +1,26 @@
 //! How events get their numbers.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 
 use sim::lock::{Lock, Mode};
+use sim::touch::{Access, Object, Shared};
 
 use crate::System;
 use crate::design::{Seq, Sequence};
 
+/// `proc_event_counts` of a CPU.
+const COUNTS: Object = Object::named("proc_event_counts");
+
 /// The counters: `cn_fork_seq` and its lock, `proc_event_counts` of each CPU.
-#[derive(Debug)]
 pub struct Counters {
-    next: Cell<u32>,
+    next: Shared<u32>,
     lock: Lock,
     per_cpu: RefCell<Vec<u32>>,
 }
 
 impl Default for Counters {
     fn default() -> Counters {
-        Counters { next: Cell::new(0), lock: Lock::new("cn_fork_lock"), per_cpu: RefCell::default() }
+        Counters { next: Shared::new("cn_fork_seq", 0), lock: Lock::new("cn_fork_lock"), per_cpu: RefCell::default() }
     }
 }
 
@@ -32,20 +35,21 @@ pub(crate) async fn next(sys: &System) -> Option<Seq> {
     match sys.config.design.sequence {
         Sequence::None => None,
         Sequence::Unlocked => {
-            let number = counters.next.get();
+            let number = counters.next.get(&sys.m);
             sys.m.point().await;
-            counters.next.set(number.wrapping_add(1));
+            counters.next.set(&sys.m, number.wrapping_add(1));
             Some(Seq { number, cpu: None })
         }
         Sequence::Locked => {
             let held = counters.lock.take(&sys.m, Mode::SPIN).await;
-            let number = counters.next.get();
-            counters.next.set(number.wrapping_add(1));
+            let number = counters.next.get(&sys.m);
+            counters.next.set(&sys.m, number.wrapping_add(1));
             drop(held);
             Some(Seq { number, cpu: None })
         }
         Sequence::PerCpu => {
-            let cpu = sys.m.cpu();
+            let cpu = sys.m.smp_processor_id();
+            sys.m.touch(COUNTS.nth(cpu), Access::Write);
             let counts = &mut *counters.per_cpu.borrow_mut();
             if counts.len() <= cpu as usize {
                 counts.resize(cpu as usize + 1, 0);

@@ -7,6 +7,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Gfp;
+use crate::machine::Machine;
+use crate::touch::{Access, Object};
 
 /// How often a rule strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,10 @@ pub struct Faults {
     /// Random failures.
     pub failslab: Option<Failslab>,
     /// Ask the chooser at every allocation, until this many have failed.
+    ///
+    /// The budget is no object that allocations meet in: which allocations of a run failed is the same in whatever order
+    /// its steps that commute are taken, so that the budget lasts in all of these orders or in none, and an explorer tries
+    /// both answers wherever it does.
     pub explore: u32,
     hits: Vec<(&'static str, u64)>,
 }
@@ -102,6 +108,16 @@ impl Faults {
     #[must_use]
     pub fn hits(&self) -> &[(&'static str, u64)] {
         &self.hits
+    }
+
+    /// Rules and failslab count allocations: who allocates first matters then, among all or among those of a site.
+    pub(crate) fn touch(&self, m: &Machine, site: &'static str) {
+        for (rule, _) in &self.rules {
+            m.touch(Object::named(rule.site.as_deref().map_or("allocations", |_| site)), Access::Write);
+        }
+        if self.failslab.is_some() {
+            m.touch(Object::named("failslab"), Access::Write);
+        }
     }
 
     pub(crate) fn is_active(&self) -> bool {

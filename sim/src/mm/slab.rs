@@ -4,6 +4,7 @@
 //! pointer finds. DIFFERENCE: no slab pages, colours or per-CPU arrays; a cache never runs out unless a fault is asked for.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
 
@@ -16,6 +17,10 @@ use crate::machine::Machine;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 use crate::violation::Rule;
+
+mod touched;
+
+pub use touched::Part;
 
 /// What a freed object is filled with (`POISON_FREE`): a 32-bit field of it reads 0x6b6b6b6b = 1802201963.
 pub const POISON: u8 = 0x6b;
@@ -214,6 +219,8 @@ pub struct Cache<T> {
     /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
     generation: Cell<NonZeroU32>,
     graves: RefCell<Vec<Grave>>,
+    /// What an explorer calls objects that were allocated while it listened.
+    names: RefCell<BTreeMap<NonZeroU32, Object>>,
 }
 
 impl<T> Default for Cache<T> {
@@ -234,6 +241,7 @@ impl<T> Cache<T> {
             live: Cell::new(0),
             generation: Cell::new(NonZeroU32::MIN),
             graves: RefCell::new(Vec::new()),
+            names: RefCell::new(BTreeMap::new()),
         }
     }
 
@@ -349,7 +357,9 @@ impl<T> Cache<T> {
                 u32::try_from(objects.len() - 1).expect("fewer objects than 2^32")
             }
         };
-        Handle { index, generation, of: std::marker::PhantomData }
+        let handle = Handle { index, generation, of: std::marker::PhantomData };
+        self.name(m, handle);
+        handle
     }
 
     /// Reads or changes the object.
@@ -358,7 +368,12 @@ impl<T> Cache<T> {
     /// [`Stale`] if it was freed, which is also reported as [`Rule::UseAfterFree`]; `who` says who looked, and at what.
     #[inline]
     pub fn with<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
-        m.touch(self.object.nth(handle.index), Access::Write);
+        self.touch(m, handle, Access::Write);
+        self.get(m, handle, who, f)
+    }
+
+    #[inline(always)]
+    fn get<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
         match self.objects.borrow_mut().get_mut(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => return Ok(f(&mut object.value)),
             _ => {}
@@ -373,7 +388,7 @@ impl<T> Cache<T> {
     /// Those of [`Cache::with`].
     #[inline]
     pub fn read<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&T) -> R) -> Result<R, Stale> {
-        m.touch(self.object.nth(handle.index), Access::Read);
+        self.touch(m, handle, Access::Read);
         match self.objects.borrow().get(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => return Ok(f(&object.value)),
             _ => {}
@@ -396,7 +411,7 @@ impl<T> Cache<T> {
     /// False if it was freed before, which is reported as [`Rule::DoubleFree`].
     #[inline]
     pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> bool {
-        m.touch(self.object.nth(handle.index), Access::Write);
+        self.touch(m, handle, Access::Write);
         let objects = &mut *self.objects.borrow_mut();
         let object = match objects.get_mut(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => object,
@@ -509,6 +524,7 @@ impl Machine {
     }
 
     /// What of a `kmalloc()` comes behind its point.
+    #[inline(always)]
     fn kmalloc_now(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
         let seq = self.kmalloc.try_alloc(self, site, size, gfp)?;
         // The bytes of the buffer that was there before are overwritten: a run does not allocate for each message.
@@ -553,6 +569,7 @@ impl Machine {
     ///
     /// # Violations
     /// [`Rule::OutOfBounds`] past the size asked for (the bytes are written all the same), [`Rule::UseAfterFree`].
+    #[inline(always)]
     pub fn write_at(&self, handle: Handle<Buf>, offset: usize, bytes: &[u8], who: &str) {
         self.write_with(handle, who, |buf| buf.put(offset, bytes));
     }
@@ -601,6 +618,15 @@ impl Machine {
         self.kmalloc.with(self, handle, who, f)
     }
 
+    /// Looks at a buffer; see [`Cache::read`].
+    ///
+    /// # Errors
+    /// [`Stale`] if it was freed.
+    #[inline]
+    pub fn buf_look<R>(&self, handle: Handle<Buf>, who: &str, f: impl FnOnce(&Buf) -> R) -> Result<R, Stale> {
+        self.kmalloc.read(self, handle, who, f)
+    }
+
     /// Everything still allocated in these caches and in `kmalloc()`, oldest first.
     #[must_use]
     pub fn live(&self, caches: &[&dyn Ledger]) -> Vec<LiveEntry> {
@@ -613,6 +639,7 @@ impl Machine {
 
     #[cold]
     fn should_fail(&self, site: &'static str, size: u32, gfp: Gfp) -> bool {
+        self.mem.faults.borrow().touch(self, site);
         let ask = || self.choose(Question::Fault(site), 2) == 1;
         let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
         self.mem.faulty.set(self.mem.faults.borrow().is_active());
