@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::str::FromStr;
 
 use serde::Serialize;
-use sim::choice::{Choices, Follow, Recorder};
+use sim::choice::{Choices, Follow, Needs, Recorder};
 use sim::{Calm, Chooser, Ended, LaneName, Question, Seeded, Violation};
 
 use super::defects;
@@ -265,7 +265,8 @@ impl<C: Chooser> Chooser for Noting<C> {
         let (question, says) = match question {
             Question::Lane(lanes) => {
                 let names: Vec<_> = lanes.iter().map(|lane| lane.as_str()).collect();
-                (format!("who steps next: {}", names.join(", ")), names[answer as usize].to_owned())
+                let says = names.get(answer as usize).map_or_else(|| answer.to_string(), |name| (*name).to_owned());
+                (format!("who steps next: {}", names.join(", ")), says)
             }
             Question::Fault(site) => (format!("whether {site} fails"), ["no", "yes"][answer as usize].to_owned()),
             Question::Branch(what) => (what.to_owned(), in_words(what, answer, n)),
@@ -278,8 +279,8 @@ impl<C: Chooser> Chooser for Noting<C> {
         self.chooser.stepped(lane);
     }
 
-    fn needs(&self) -> sim::choice::Needs {
-        self.chooser.needs()
+    fn needs(&self) -> Needs {
+        self.chooser.needs().max(Needs::Choices)
     }
 }
 
