@@ -28,7 +28,7 @@ const DEPTH: u32 = 3;
 /// Runs that making an experiment's finding small may take.
 const SHRINKING: u64 = 4_000;
 /// Runs of a proof at the most, in each part of it. What takes more is proved in a smaller scenario, and said to be.
-const PROOF: u64 = 4_000;
+const PROOF: u64 = 20_000;
 const SMALL_PROOF: u64 = 50_000;
 
 /// One exhibit, of the first wing or of the second.
