@@ -99,6 +99,8 @@ pub struct Shown {
     pub trace_hash: Option<String>,
     /// Runs until it was found, by strategy.
     pub search: Effort,
+    /// How many runs each might take.
+    pub search_limits: Limits,
     /// What mends it.
     pub mended_by: Option<String>,
     /// Whether no run of what is mended finds anything: all of them were tried.
@@ -354,6 +356,7 @@ impl Piece {
             faults: size.map(|size| size.faults),
             trace_hash,
             search,
+            search_limits: LIMITS,
             mended_by,
             mended_proved: mended_executions.is_some(),
             mended_executions,
