@@ -9,7 +9,7 @@ use std::rc::Rc;
 use forklab_sim::explore::exhaustive::{Bounds, Exhaustive};
 use forklab_sim::explore::{Ran, Verdict, search};
 use forklab_sim::lock::{Completion, Lock, Mode, WaitQueue};
-use forklab_sim::touch::Shared;
+use forklab_sim::touch::{Access, Object, Shared};
 use forklab_sim::{Chooser, Config, Ended, Machine, Rule};
 
 /// What was found in any of all runs of a story on two CPUs.
@@ -48,9 +48,30 @@ fn is_found(tell: fn(&Rc<Machine>), expected: &[&str]) {
 
 // Lost wake-ups: `Machine::shake`.
 
+/// A condition and who sleeps for it. Whoever opens the door or calls touches it: a wait queue is no object of its own, and
+/// the search takes a wake-up that touches nothing for a step that commutes with going to sleep.
 struct Door {
     open: Cell<bool>,
     queue: WaitQueue,
+}
+
+const DOOR: Object = Object::named("door");
+
+impl Door {
+    fn is_open(&self, m: &Machine) -> bool {
+        m.touch(DOOR, Access::Read);
+        self.open.get()
+    }
+
+    fn open(&self, m: &Machine) {
+        m.touch(DOOR, Access::Write);
+        self.open.set(true);
+    }
+
+    fn call(&self, m: &Machine) {
+        m.touch(DOOR, Access::Write);
+        self.queue.wake_up(m);
+    }
 }
 
 fn door() -> Rc<Door> {
@@ -58,7 +79,7 @@ fn door() -> Rc<Door> {
 }
 
 async fn waits(m: Rc<Machine>, door: Rc<Door>) {
-    door.queue.wait_event(&m, "door", false, || door.open.get()).await;
+    door.queue.wait_event(&m, "door", false, || door.is_open(&m)).await;
 }
 
 #[test]
@@ -69,7 +90,7 @@ fn a_sleeper_whose_condition_came_without_a_wake_up_is_told_from_one_whose_condi
             lane(m, "w", &shared, waits);
             lane(m, "s", &shared, |m, door| async move {
                 m.point().await;
-                door.open.set(true); // And nobody is woken.
+                door.open(&m); // And nobody is woken.
             });
         },
         &["lost wake-up: lane w sleeps in door for what has come"],
@@ -90,9 +111,9 @@ fn a_wake_up_that_comes_before_its_condition_is_lost_and_the_right_order_is_sile
             let shared = door();
             lane(m, "w", &shared, waits);
             lane(m, "s", &shared, |m, door| async move {
-                door.queue.wake_up(&m);
+                door.call(&m);
                 m.point().await;
-                door.open.set(true);
+                door.open(&m);
             });
         },
         &["lost wake-up: lane w sleeps in door for what has come"],
@@ -102,9 +123,9 @@ fn a_wake_up_that_comes_before_its_condition_is_lost_and_the_right_order_is_sile
             let shared = door();
             lane(m, "w", &shared, waits);
             lane(m, "s", &shared, |m, door| async move {
-                door.open.set(true);
+                door.open(&m);
                 m.point().await;
-                door.queue.wake_up(&m);
+                door.call(&m);
             });
         },
         &SILENT,
@@ -117,7 +138,7 @@ fn a_sleeper_that_was_woken_for_nothing_goes_on_waiting_and_is_not_called_lost()
         |m| {
             let shared = door();
             lane(m, "w", &shared, waits);
-            lane(m, "s", &shared, |m, door| async move { door.queue.wake_up(&m) });
+            lane(m, "s", &shared, |m, door| async move { door.call(&m) });
         },
         &["deadlock: lane w waits for door"],
     );
@@ -129,9 +150,9 @@ fn a_patient_sleeper_is_neither_lost_nor_deadlocked_even_if_what_it_waits_for_ha
         |m| {
             let shared = door();
             lane(m, "w", &shared, |m, door| async move {
-                door.queue.wait_event(&m, "door", true, || door.open.get()).await;
+                door.queue.wait_event(&m, "door", true, || door.is_open(&m)).await;
             });
-            lane(m, "s", &shared, |_, door| async move { door.open.set(true) });
+            lane(m, "s", &shared, |m, door| async move { door.open(&m) });
         },
         &SILENT,
     );
@@ -144,12 +165,12 @@ fn of_two_sleepers_that_one_event_should_wake_only_the_forgotten_one_is_named() 
             let shared = door();
             lane(m, "w", &shared, waits);
             lane(m, "x", &Rc::new((shared.clone(), WaitQueue::default())), |m, other| async move {
-                other.1.wait_event(&m, "back door", false, || other.0.open.get()).await;
+                other.1.wait_event(&m, "back door", false, || other.0.is_open(&m)).await;
             });
             lane(m, "s", &shared, |m, door| async move {
                 m.point().await;
-                door.open.set(true);
-                door.queue.wake_up(&m);
+                door.open(&m);
+                door.call(&m);
             });
         },
         &["lost wake-up: lane x sleeps in back door for what has come"],
@@ -184,7 +205,7 @@ fn whoever_waits_for_a_lock_that_a_lost_sleeper_holds_is_deadlocked_and_not_lost
             });
             lane(m, "x", &shared, |m, both| async move {
                 m.point().await;
-                both.0.open.set(true);
+                both.0.open(&m);
                 drop(both.1.take(&m, Mode::DOWN_WRITE).await);
             });
         },
@@ -311,10 +332,8 @@ fn readers_that_cross_are_told_of_although_they_cannot_deadlock_here() {
             lane(m, "a", &shared, |m, two| async move { both(m, &two.0, &two.1, [Mode::READ; 2]).await });
             lane(m, "b", &shared, |m, two| async move { both(m, &two.1, &two.0, [Mode::READ; 2]).await });
         },
-        &[
-            "possible circular locking dependency detected: first is taken under second",
-            "possible circular locking dependency detected: second is taken under first",
-        ],
+        // Reads commute: of the two orders one is tried.
+        &["possible circular locking dependency detected: first is taken under second"],
     );
 }
 
