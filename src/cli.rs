@@ -1,8 +1,10 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+mod matrix;
 mod museum;
 mod run;
+mod shard;
 mod show;
 
 use std::io::{self, ErrorKind, Write};
@@ -38,6 +40,12 @@ enum Command {
     Faults(show::FaultsArgs),
     /// The memory of one message: slots, buffers, socket buffer, byte by byte
     Layout(show::LayoutArgs),
+    /// All designs against all properties: a survey, so that it exits with 0 whatever it finds
+    Matrix(matrix::MatrixArgs),
+    /// Shards of a matrix or of a check, made on many machines, into the whole
+    Merge(matrix::MergeArgs),
+    /// What should have been answered in February 2005, as a page of Markdown
+    Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
 }
@@ -79,6 +87,9 @@ pub fn main() -> ExitCode {
         Some(Command::Museum(args)) => museum::museum(&args, &mut out),
         Some(Command::Faults(args)) => show::faults(&args, &mut out),
         Some(Command::Layout(args)) => show::layout(&args, &mut out),
+        Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
+        Some(Command::Verdict) => matrix::verdict(&mut out),
+        Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
     };
     let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));
     match result {

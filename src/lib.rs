@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`lab`] | runs scenarios and recorded workloads, and reports |
+//! | [`matrix`] | all designs against all properties, and the verdict |
 //! | [`museum`] | what mails and readings found wrong, told again |
 //! | [`property`] | what a design keeps or breaks |
 //! | [`render`] | pictures of a run: lanes, ftrace text, capture files, layouts of memory |
@@ -28,6 +29,7 @@
 pub mod cli;
 pub mod input;
 pub mod lab;
+pub mod matrix;
 pub mod museum;
 pub mod property;
 pub mod render;

@@ -74,7 +74,7 @@ pub const ALL: &[&Property] = &[
 ];
 
 /// What a property is about: the columns of the matrix are grouped by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Concern {
     /// Memory that is not the reader's, contexts in which nothing may sleep, leaks.

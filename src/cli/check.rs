@@ -159,10 +159,7 @@ fn read_state(path: &Path, question: &Question) -> Result<State, InputError> {
     let file = path.display().to_string();
     const EXPECTED: &str = "what an earlier check with --checkpoint wrote";
     let text = fs::read(path).map_err(|error| InputError::io(&file, &error, EXPECTED))?;
-    let state: State = serde_json::from_slice(&text).map_err(|error| {
-        let place = InputError::new(&file, format!("no state of a check ({error})"), EXPECTED);
-        place.at(error.line().max(1) as u64, error.column().max(1) as u64)
-    })?;
+    let state = parse_state(&file, &text, EXPECTED)?;
     let theirs = state.question().map_err(|(found, expected)| InputError::new(&file, found, expected))?;
     let same = (theirs.design, &theirs.source, theirs.how, theirs.faults)
         == (question.design, &question.source, question.how, question.faults)
@@ -171,6 +168,35 @@ fn read_state(path: &Path, question: &Question) -> Result<State, InputError> {
         return Err(InputError::new(&file, format!("the state of another check ({})", state.design), EXPECTED));
     }
     Ok(state)
+}
+
+fn parse_state(file: &str, text: &[u8], expected: &str) -> Result<State, InputError> {
+    serde_json::from_slice(text).map_err(|error| {
+        let place = InputError::new(file, format!("no state of a check ({error})"), expected);
+        place.at(error.line().max(1) as u64, error.column().max(1) as u64)
+    })
+}
+
+/// Merges the shards of a check, each with the name of its file, and prints what `forklab check --json` of the whole prints.
+pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result<FoundSome, Failure> {
+    const EXPECTED: &str = "a shard of forklab check";
+    let mut whole: Option<State> = None;
+    for (file, text) in shards {
+        let state = parse_state(file, text.as_bytes(), EXPECTED)?;
+        match &mut whole {
+            None => whole = Some(state),
+            Some(whole) => {
+                whole.merge(&state).map_err(|(found, expected)| InputError::new(file, found, expected))?;
+            }
+        }
+    }
+    let whole = whole.ok_or_else(|| InputError::new("<command line>", "no file", EXPECTED))?;
+    let first = &shards[0].0;
+    let question = whole.question().map_err(|(found, expected)| InputError::new(first, found, expected))?;
+    let missing = || InputError::new("<command line>", "a check with parts that nobody has run", "all of its shards");
+    let answer = whole.answer(&question)?.ok_or_else(missing)?;
+    write_json(&answer, out)?;
+    Ok(answer.violated > 0)
 }
 
 /// Progress on standard error, and checkpoints.

@@ -150,23 +150,23 @@ fn named<T>(value: Option<T>, axis: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("expected {}", Design::choices(axis).unwrap_or_default().join(", ")))
 }
 
-fn hook(text: &str) -> Result<Hook, String> {
+pub(super) fn hook(text: &str) -> Result<Hook, String> {
     named(Hook::from_name(text), "hook")
 }
 
-fn gate(text: &str) -> Result<Gate, String> {
+pub(super) fn gate(text: &str) -> Result<Gate, String> {
     named(Gate::from_name(text), "gate")
 }
 
-fn sequence(text: &str) -> Result<Sequence, String> {
+pub(super) fn sequence(text: &str) -> Result<Sequence, String> {
     named(Sequence::from_name(text), "sequence")
 }
 
-fn format(text: &str) -> Result<Format, String> {
+pub(super) fn format(text: &str) -> Result<Format, String> {
     named(Format::from_name(text), "format")
 }
 
-fn delivery(text: &str) -> Result<Delivery, String> {
+pub(super) fn delivery(text: &str) -> Result<Delivery, String> {
     named(Delivery::from_name(text), "delivery")
 }
 
@@ -371,7 +371,7 @@ fn load(spec: Spec) -> Result<Loaded, InputError> {
 }
 
 /// A progress bar on standard error: hidden when that is not a terminal.
-fn bar(length: u64, template: &str) -> ProgressBar {
+pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is written here"))
 }
 

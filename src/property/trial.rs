@@ -1,7 +1,7 @@
 //! A property looked for in a scenario, under one design: what is explored, and what came of it.
 
 use fork_model::Design;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sim::choice::Follow;
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::parallel::{How, explore};
@@ -12,7 +12,7 @@ use sim::mm::{FaultRule, Faults, Times};
 use sim::{Chooser, Machine};
 
 use crate::input::InputError;
-use crate::lab::observe::{observe_prepared, observe_with};
+use crate::lab::observe::{Observed, observe_prepared, observe_with};
 use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
@@ -174,10 +174,21 @@ fn last_decision(finding: &Finding) -> u64 {
     last.map_or(0, |last| choices.at[last])
 }
 
+impl CaseTrial {
+    /// One run, whatever it finds.
+    ///
+    /// # Panics
+    /// If the scenario's tasks have no room on its machine.
+    #[must_use]
+    pub fn observe(&self, chooser: Box<dyn Chooser>) -> Observed {
+        let observed = observe_with(&self.setup, &self.scenario, |faults| self.ask_for(faults), chooser);
+        observed.expect("a scenario that is explored is small")
+    }
+}
+
 impl Trial for CaseTrial {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
-        let observed = observe_with(&self.setup, &self.scenario, |faults| self.ask_for(faults), chooser);
-        let observed = observed.expect("a scenario that is explored is small");
+        let observed = self.observe(chooser);
         let m = &observed.world.sys.m;
         let found = if observed.ended == sim::Ended::Stopped {
             Vec::new()
@@ -189,7 +200,7 @@ impl Trial for CaseTrial {
 }
 
 /// What is known of a property under a design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// The property has nothing to say to this design.
