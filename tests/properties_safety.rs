@@ -91,18 +91,14 @@ fn a_plain_child_that_stays_a_zombie_is_safe_and_a_saved_pid_is_safe_everywhere(
         assert_eq!(found("P18", safe), [false; 5], "{safe}");
     }
     let zombie = proof(Property::from_id("P18").expect("a property"), Case::of("zombie"), "hook=end");
-    insta::assert_snapshot!(zombie, @"");
+    insta::assert_snapshot!(zombie, @"proved in 3: hook=end");
 }
 
 #[test]
 fn only_locked_and_before_wake_tell_a_fork_before_the_child_can_do_anything() {
-    for (hook, late) in [
-        ("end", true),
-        ("end-saved-pid", true),
-        ("after-wake", true),
-        ("locked", false),
-        ("before-wake", false),
-    ] {
+    for (hook, late) in
+        [("end", true), ("end-saved-pid", true), ("after-wake", true), ("locked", false), ("before-wake", false)]
+    {
         assert_eq!(found("P20", &format!("hook={hook}")), [late; 2], "{hook}");
         assert_eq!(found("P19", &format!("hook={hook}")), [late], "{hook}");
     }
@@ -144,5 +140,5 @@ fn an_unlocked_counter_is_a_data_race_even_where_no_number_is_drawn_twice() {
 fn numbers_of_each_cpu_are_in_order_as_long_as_one_cpu_forks() {
     let property = Property::from_id("P14").expect("a property");
     let one = proof(property, Case::of("three-forks"), "hook=before-wake sequence=per-cpu format=connector-struct");
-    insta::assert_snapshot!(one, @"");
+    insta::assert_snapshot!(one, @"proved in 48: hook=before-wake sequence=per-cpu format=connector-struct");
 }

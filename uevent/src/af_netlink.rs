@@ -588,7 +588,9 @@ pub async fn netlink_broadcast(
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
     while let Some(sk) = core.table_look(protocol, |t| t.mc_list.get(next).copied()) {
         next += 1;
-        if sk != ssk && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s)) {
+        if sk != ssk
+            && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
+        {
             core.m.point().await;
             do_one_broadcast(core, sk, &mut b).await;
         }

@@ -38,7 +38,9 @@ impl Design {
     /// [`WireError`] for whatever else it is.
     pub fn read(&self, message: &[u8]) -> Result<Said, WireError> {
         let mut said = match self.format {
-            Format::Bare | Format::OneSlot => Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?,
+            Format::Bare | Format::OneSlot => {
+                Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?
+            }
             Format::Keys | Format::KeysChange => keys(message)?,
             Format::ConnectorAscii | Format::ConnectorStruct | Format::ConnectorLeak => {
                 let parsed = ConnectorMessage::parse(message)?;
