@@ -41,6 +41,8 @@ fn is_its_own(design: &Design, rule: Rule) -> bool {
         Rule::UseAfterFree => matches!(design.hook, Hook::End | Hook::AfterWake),
         Rule::AtomicSleep => design.hook == Hook::Locked,
         Rule::Deadlock => design.delivery == Delivery::Hotplug,
+        // A helper's fork is an event, too: khelper and the task that asked for it draw numbers.
+        Rule::DataRace => design.sequence == Sequence::Unlocked,
         _ => false,
     }
 }

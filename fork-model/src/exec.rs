@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use crate::System;
 use crate::facts::{Act, Fact};
-use crate::ground;
 use crate::fork::{mm_release, mmput};
+use crate::ground;
 use crate::sched::{TaskRef, pf};
 
 /// Replaces the memory of a task: a vfork parent may go on.

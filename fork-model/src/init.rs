@@ -13,8 +13,8 @@ use crate::exit::{WaitFor, wait4};
 use crate::fork::{attach_pids, do_fork, flags, fork_init};
 use crate::pid::pidmap_init;
 use crate::sched::{
-    Children, ExitState, Rlimit, SighandRef, Signal, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers,
-    User, UserRef, Work, cap,
+    Children, ExitState, Rlimit, SighandRef, Signal, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers, User,
+    UserRef, Work, cap,
 };
 use crate::signal::SIGCHLD;
 

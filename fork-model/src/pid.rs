@@ -95,7 +95,9 @@ impl Pids {
     /// An explorer is told of the bits that are reached, and of nothing else: see [`touch_bit`].
     #[inline(always)]
     fn page<R>(&self, m: &Machine, page: Handle<Page>, f: impl FnOnce(&mut Page) -> R) -> R {
-        self.pages.with_part(m, page, Part::FIXED, Access::Read, "pidmap", f).expect("pages of the bitmap are never freed")
+        self.pages
+            .with_part(m, page, Part::FIXED, Access::Read, "pidmap", f)
+            .expect("pages of the bitmap are never freed")
     }
 
     /// Models `test_and_set_bit()`: whether the bit was set before.

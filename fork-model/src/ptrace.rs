@@ -39,6 +39,10 @@ impl System {
     pub(crate) fn ptrace_children(&self, tracer: TaskRef) -> Vec<TaskRef> {
         self.m.touch(ground::TRACED, Access::Read);
         let traced = self.traced.borrow();
-        traced.iter().copied().filter(|child| self.look_at(*child, ground::TRACE, |t| t.tracer == Some(tracer))).collect()
+        traced
+            .iter()
+            .copied()
+            .filter(|child| self.look_at(*child, ground::TRACE, |t| t.tracer == Some(tracer)))
+            .collect()
     }
 }

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use sim::lock::Lock;
-use sim::touch::Access;
 use sim::mm::{Kind, Ledger, LiveEntry};
+use sim::touch::Access;
 use sim::{Cache, Errno, Machine};
 use slab::Slab;
 use uevent::kobject::KobjId;

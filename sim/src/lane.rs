@@ -498,6 +498,9 @@ impl<'a> Point<'a> {
         };
         match m.decide(Some((me, self.stay))) {
             Some(lane) if lane == me => {
+                if self.stay != Stay::OnCpu {
+                    m.tell_kept(); // Somebody else might have got the CPU.
+                }
                 m.step_on();
                 Poll::Ready(())
             }

@@ -131,6 +131,11 @@ impl Machine {
         }
     }
 
+    /// The step that runs began by keeping a CPU that a waiting lane could have had.
+    pub(crate) fn tell_kept(&self) {
+        self.touch(RUNQUEUE, Access::Write);
+    }
+
     /// The step that runs gives its lane's CPU up.
     pub(crate) fn tell_left(&self) {
         if self.explored.get() && !self.closing.get() {

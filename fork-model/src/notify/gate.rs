@@ -1,7 +1,7 @@
 //! Who is asked before an event is made.
 
-use uevent::af_netlink::{SockRef, netlink_has_listeners};
 use sim::touch::Access;
+use uevent::af_netlink::{SockRef, netlink_has_listeners};
 use uevent::cn_proc::{CN_FORK_ENABLE, Listening, NUM_LISTENERS};
 
 use crate::System;

@@ -144,7 +144,11 @@ impl Faults {
     /// Rules and failslab count allocations: who allocates first matters then, among all or among those of a site.
     pub(crate) fn touch(&self, m: &Machine, site: &'static str) {
         for (rule, _) in &self.rules {
-            m.touch(Object::named(rule.site.as_deref().map_or("allocations", |_| site)), Access::Write);
+            match rule.site.as_deref() {
+                None => m.touch(Object::named("allocations"), Access::Write),
+                Some(name) if name == site => m.touch(Object::named(site), Access::Write),
+                Some(_) => {}
+            }
         }
         if self.failslab.is_some() {
             m.touch(Object::named("failslab"), Access::Write);
