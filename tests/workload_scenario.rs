@@ -144,7 +144,7 @@ fn every_key_can_be_given() {
         pid_max: 301,
         last_pid: 300,
         boot: Boot::Done,
-        config: Config { hotplug: false, kobject_uevent: true },
+        config: Config { hotplug: false, kobject_uevent: true, ..Config::default() },
     };
     assert_eq!(all.machine, machine);
     assert_eq!(all.design.hook, "end-saved-pid");
