@@ -17,6 +17,7 @@
 mod asked;
 pub mod cost;
 pub mod faults;
+pub mod forge;
 pub mod life;
 pub mod listen;
 pub mod observe;

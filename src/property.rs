@@ -9,6 +9,8 @@
 //! | [`safety`] | may the kernel do that there? |
 //! | [`truth`] | is it so, and said in time? |
 //! | [`numbers`] | what are the numbers good for? |
+//! | [`words`] | what is on the wire, and who understands it? |
+//! | [`trust`] | who may listen, and who may speak? |
 //! | [`cost`] | who pays, and how much? |
 //! | [`gates`] | who is asked whether somebody listens? |
 //! | [`loss`] | what is lost, and who learns of it? |
@@ -28,9 +30,12 @@ pub mod gates;
 mod look;
 pub mod loss;
 pub mod numbers;
+pub mod parsers;
 pub mod safety;
 pub mod trial;
+pub mod trust;
 pub mod truth;
+pub mod words;
 
 pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
@@ -43,7 +48,10 @@ pub const ALL: &[&Property] = &[
     &gates::P4,
     &gates::P5,
     &gates::P6,
+    &words::P7,
     &cost::P8,
+    &words::P9,
+    &words::P10,
     &numbers::P11,
     &numbers::P12,
     &cost::P13,
@@ -60,6 +68,8 @@ pub const ALL: &[&Property] = &[
     &cost::P24,
     &cost::P25,
     &cost::P26,
+    &words::P27,
+    &trust::P28,
 ];
 
 /// What a property is about: the columns of the matrix are grouped by it.

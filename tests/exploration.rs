@@ -51,11 +51,16 @@ impl Trial for Seen {
 /// What two runs of one kind agree in: broken rules, the story of each pid, what each listener heard, and the counters.
 fn outcome(run: &Observed) -> String {
     let sys = &run.world.sys;
-    let mut broken: Vec<String> = sys.m.violations().iter().map(|v| match v.rule {
-        // Who came first to the variable is named; that depends on looks, which commute.
-        Rule::DataRace => "data race".to_owned(),
-        _ => v.text.split("(since").next().unwrap_or_default().to_owned(),
-    }).collect();
+    let mut broken: Vec<String> = sys
+        .m
+        .violations()
+        .iter()
+        .map(|v| match v.rule {
+            // Who came first to the variable is named; that depends on looks, which commute.
+            Rule::DataRace => "data race".to_owned(),
+            _ => v.text.split("(since").next().unwrap_or_default().to_owned(),
+        })
+        .collect();
     broken.sort();
     let mut stories: BTreeMap<i32, Vec<String>> = BTreeMap::new();
     for (_, fact) in &run.facts {
@@ -69,11 +74,16 @@ fn outcome(run: &Observed) -> String {
         };
         stories.entry(pid).or_default().push(what);
     }
-    let heard: Vec<_> = run.world.listeners.iter().map(|listener| {
-        let heard = listener.heard.borrow();
-        let said: Vec<_> = heard.log.iter().map(|entry| entry.said).collect();
-        format!("{said:?} {} {:?}", heard.overruns, listener.lost(sys))
-    }).collect();
+    let heard: Vec<_> = run
+        .world
+        .listeners
+        .iter()
+        .map(|listener| {
+            let heard = listener.heard.borrow();
+            let said: Vec<_> = heard.log.iter().map(|entry| entry.said).collect();
+            format!("{said:?} {} {:?}", heard.overruns, listener.lost(sys))
+        })
+        .collect();
     let counters = (sys.nr_threads.get(), sys.process_counts.get(), sys.total_forks.get(), sys.pids.last_pid.get());
     format!("{broken:?} {stories:?} {heard:?} {counters:?} {:?} {:?}", *sys.core.fork_outcomes.borrow(), run.failed)
 }
@@ -85,7 +95,13 @@ fn compare(seen: &Seen, random: u64) -> u64 {
     let reduced = seen.take();
     search(seen, Random::new(1, 0..random), u64::MAX, |_| ());
     let missed: Vec<_> = seen.take().difference(&reduced).cloned().collect();
-    assert!(missed.is_empty(), "{} of the outcomes were missed, of {}; the first: {}", missed.len(), reduced.len(), missed[0]);
+    assert!(
+        missed.is_empty(),
+        "{} of the outcomes were missed, of {}; the first: {}",
+        missed.len(),
+        reduced.len(),
+        missed[0]
+    );
     verdict.executions()
 }
 
@@ -150,7 +166,11 @@ fn of_two_parents_every_outcome_is_seen() {
     for (what, design, parts) in [
         ("no listener", "hook=end", vec![P, Q, IDLE[0], IDLE[1]]),
         ("a tiny buffer", "hook=end", vec![&tiny, P, Q, IDLE[0], IDLE[1]]),
-        ("unlocked", "hook=end-saved-pid sequence=unlocked format=connector-ascii", vec![&tiny, P, Q, IDLE[0], IDLE[1]]),
+        (
+            "unlocked",
+            "hook=end-saved-pid sequence=unlocked format=connector-ascii",
+            vec![&tiny, P, Q, IDLE[0], IDLE[1]],
+        ),
         ("locked", "hook=before-wake sequence=locked format=connector-ascii", vec![P, Q, IDLE[0], IDLE[1]]),
         ("deferred", "hook=before-wake delivery=deferred", vec![P, C]),
     ] {

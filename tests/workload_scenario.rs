@@ -155,7 +155,8 @@ fn every_key_can_be_given() {
     assert_eq!((failslab.probability, failslab.interval), (100, 2));
     assert_eq!((failslab.times, failslab.space), (-1, 4096));
     assert_eq!((failslab.ignore_gfp_wait, failslab.seed), (false, 7));
-    let elsa = Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), control: None };
+    let elsa =
+        Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), ..Listener::default() };
     assert_eq!(all.listeners, [elsa]);
     let fork = |flags, times| Action::Fork { program: "c".to_owned(), flags, times };
     let does = [

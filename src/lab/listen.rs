@@ -23,7 +23,7 @@ use uevent::wire::WireError;
 
 use crate::lab::life::Life;
 use crate::lab::world::{FORKS, World, alone};
-use crate::scenario_file::{self, Control, Pace, Word};
+use crate::scenario_file::{self, Control, Pace, Trusts, Word};
 
 /// Whether a listener is to die, as an explorer calls it.
 const DYING: Object = Object::named("a listener dies");
@@ -41,6 +41,12 @@ pub struct Listener {
     pub signals: Option<Rc<Registered>>,
     /// When it reads.
     pub pace: Pace,
+    /// Whether it has `CAP_NET_ADMIN`.
+    pub net_admin: bool,
+    /// Whom it believes.
+    pub trusts: Trusts,
+    /// Its network namespace.
+    pub netns: u32,
     /// What it says of itself in the run, in order.
     controls: Vec<Control>,
     /// It is to close its socket at its next step.
@@ -64,6 +70,8 @@ pub struct Heard {
     pub receives: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Messages that it dropped, as it does not trust who sent them.
+    pub dropped: u64,
     /// How often it was told that something was lost (`-ENOBUFS`).
     pub overruns: u64,
     /// In which steps, while facts are recorded.
@@ -87,13 +95,15 @@ pub struct Entry {
     pub receive: u64,
     /// What it said: who forked whom, its number, its CPU.
     pub said: Result<Said, WireError>,
+    /// The sender's port id; 0 is the kernel.
+    pub from: i32,
 }
 
 /// Messages that a listener keeps for people to look at.
 const KEPT: usize = 8;
 
 impl Heard {
-    fn hear(&mut self, sys: &System, message: &[u8]) {
+    fn hear(&mut self, sys: &System, message: &[u8], from: i32) {
         self.receives += 1;
         self.bytes += message.len() as u64;
         if self.messages.len() < KEPT {
@@ -101,9 +111,9 @@ impl Heard {
         }
         let design = sys.config.design;
         if design.delivery == Delivery::Batched {
-            design.messages(message).into_iter().for_each(|message| self.note(sys, design.read(message)));
+            design.messages(message).into_iter().for_each(|message| self.note(sys, design.read(message), from));
         } else {
-            self.note(sys, design.read(message));
+            self.note(sys, design.read(message), from);
         }
     }
 
@@ -114,7 +124,7 @@ impl Heard {
         }
     }
 
-    fn note(&mut self, sys: &System, said: Result<Said, WireError>) {
+    fn note(&mut self, sys: &System, said: Result<Said, WireError>, from: i32) {
         self.received += 1;
         match &said {
             Ok(said) => {
@@ -124,7 +134,7 @@ impl Heard {
             Err(_) => self.tree.unreadable += 1,
         }
         if sys.facts.on() {
-            self.log.push(Entry { step: sys.m.step(), receive: self.receives, said });
+            self.log.push(Entry { step: sys.m.step(), receive: self.receives, said, from });
         }
     }
 }
@@ -178,6 +188,9 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
             sock: Cell::new(sock),
             signals,
             pace: spec_.pace,
+            net_admin: spec_.net_admin,
+            trusts: spec_.trusts,
+            netns: spec_.netns,
             controls,
             dying: Cell::new(false),
             dies: DYING.nth(u32::try_from(number).expect("few listeners")),
@@ -206,7 +219,8 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
         Over::Connector => NETLINK_CONNECTOR,
     };
     let sock = netlink_create(&sys.core, protocol).await.ok()?;
-    let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: true };
+    let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: spec.net_admin };
+    sys.core.set_netns(sock, spec.netns);
     netlink_bind(&sys.core, sock, caller, 0, spec.groups).await.ok()?;
     sys.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(spec.rcvbuf).unwrap_or(i32::MAX));
     Some(sock)
@@ -355,13 +369,14 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
         let Some(info) = signals.dequeue_signal(sys) else { return false };
         let heard = &mut *listener.heard.borrow_mut();
         heard.receives += 1;
-        heard.note(sys, Ok(Said::pids(info.parent, info.child)));
+        heard.note(sys, Ok(Said::pids(info.parent, info.child)), 0);
         return true;
     }
     let Some(sock) = listener.sock.get() else { return false };
     let mut message = Vec::new();
     match netlink_recvmsg(&sys.core, sock, &mut message, ROOM, flags).await {
-        Ok(_) => listener.heard.borrow_mut().hear(sys, &message),
+        Ok(got) if got.from_pid != 0 && listener.trusts == Trusts::Kernel => listener.heard.borrow_mut().dropped += 1,
+        Ok(got) => listener.heard.borrow_mut().hear(sys, &message, got.from_pid),
         Err(sim::Errno::Again) => return false,
         Err(_) => listener.heard.borrow_mut().overrun(sys),
     }

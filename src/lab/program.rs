@@ -14,6 +14,7 @@ use fork_model::sched::Work;
 use sim::LaneName;
 use sim::touch::{Access, Object};
 
+use crate::lab::forge::forge;
 use crate::lab::world::{Done, World};
 use crate::scenario_file::{Action, ScenarioFile, SigChld, Task};
 
@@ -100,6 +101,9 @@ fn perform(play: Rc<Play>, program: String, me: TaskRef) -> Pin<Box<dyn Future<O
                     if wait4(&sys, me, which, false).await.is_ok() {
                         Done::count(&play.world.done.waits);
                     }
+                }
+                Action::Forge(listener) => {
+                    forge(&play.world, sys.fixed(me, |t| t.pid), listener).await;
                 }
                 Action::Cont(name) => {
                     let pid = children.iter().find(|(program, _)| program == name).map(|(_, pid)| *pid);

@@ -10,7 +10,9 @@ use crate::property::{self, Case, Property};
 
 mod numbers;
 mod safety;
+mod trust;
 mod truth;
+mod words;
 
 /// One exhibit: a design that breaks a property, and what mended it.
 #[derive(Clone, Copy, Debug)]
@@ -71,8 +73,14 @@ pub const ALL: &[Exhibit] = &[
     gates::P4,
     gates::P5,
     gates::P6,
+    words::P7,
     cost::P8A,
     cost::P8B,
+    words::P9A,
+    words::P9B,
+    words::P10A,
+    words::P10B,
+    words::P10C,
     numbers::P11,
     numbers::P12,
     cost::P13,
@@ -101,4 +109,8 @@ pub const ALL: &[Exhibit] = &[
     cost::P25B,
     cost::P25C,
     cost::P26,
+    words::P27,
+    trust::P28A,
+    trust::P28B,
+    trust::P28C,
 ];

@@ -109,6 +109,17 @@ impl Run<'_> {
         event.map_or(heard, |event| event.step)
     }
 
+    /// In which step the event was sent that a listener heard.
+    #[must_use]
+    pub fn sent_at(&self, entry: &Entry) -> u64 {
+        let heard = entry.step.min(self.observed.steps);
+        match &entry.said {
+            Ok(said) => self.sent_in(said.ids.child_pid, entry.step).min(heard),
+            // Who cannot be read names nobody: the last one before.
+            Err(_) => self.events().iter().rfind(|event| event.step <= entry.step).map_or(heard, |event| event.step),
+        }
+    }
+
     /// The listeners, each with all that it heard.
     pub fn heard(&self) -> impl Iterator<Item = (&Listener, Vec<Entry>)> {
         self.observed.world.listeners.iter().map(|listener| (listener, listener.heard.borrow().log.clone()))

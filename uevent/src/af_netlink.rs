@@ -1,7 +1,7 @@
 //! Netlink sockets, bound to multicast groups. Models `net/netlink/af_netlink.c` (Linux 2.6.11), in its order.
 //!
 //! What a listener of this path can meet: groups, port ids, the receive buffer and its latch, and the four answers of a
-//! broadcast. DIFFERENCE: no unicast and no dump; a sender is the kernel. See [`netlink_insert`] for the hash table.
+//! broadcast. DIFFERENCE: no dump; a sender is the kernel, or a process by [`netlink_sendmsg`]. See [`netlink_insert`] for the hash table.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -16,8 +16,10 @@ use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
 use crate::{Core, Fix, site};
 
 mod loss;
+mod sendmsg;
 
 pub use loss::{Loss, Lost, Why};
+pub use sendmsg::{Destination, netlink_sendmsg};
 
 /// `NETLINK_KOBJECT_UEVENT`.
 pub const NETLINK_KOBJECT_UEVENT: usize = 15;
@@ -81,6 +83,8 @@ pub struct Sock {
     pub lost: Lost,
     /// It asked not to be told of forks: the filter of event types that Linux 6.6 added to the connector.
     pub filters_forks: bool,
+    /// Its network namespace; 0 is the first one, which the kernel's own sockets are in. DIFFERENCE: 2.6.11 has no others.
+    pub netns: u32,
     hashed: bool,
     opt: Option<Handle<Buf>>,
     wait: Rc<WaitQueue>,
@@ -177,6 +181,24 @@ impl Core {
     /// The wait queue of a socket, which it has from its start.
     fn wait_queue(&self, sk: SockRef) -> Rc<WaitQueue> {
         self.socks.read_part(&self.m, sk, Part::FIXED, "sock", |s| s.wait.clone()).expect("the socket is open")
+    }
+
+    /// Whether a uevent goes to the network namespace of a socket. To all of them since there are any; only to the one that
+    /// owns the device since 2018-04-24 (Brauner), see [`Config::uevents_stay`](crate::Config::uevents_stay).
+    #[inline]
+    fn reaches(&self, s: &Sock) -> bool {
+        s.netns == 0 || !self.config.uevents_stay
+    }
+
+    /// Moves a socket into another network namespace. Models the `socket()` of a process that lives in one.
+    pub fn set_netns(&self, sk: SockRef, netns: u32) {
+        self.set_address(sk, |s| s.netns = netns);
+    }
+
+    /// The port id of a socket.
+    #[must_use]
+    pub fn port_id(&self, sk: SockRef) -> i32 {
+        self.address(sk, |s| s.pid)
     }
 
     /// Lets a listener be told of forks, or not.
@@ -321,6 +343,7 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
         err: 0,
         lost: Lost::default(),
         filters_forks: false,
+        netns: 0,
         hashed: false,
         opt: None,
         wait: Rc::default(),
@@ -551,7 +574,9 @@ pub async fn netlink_broadcast(
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
     while let Some(sk) = core.table_look(protocol, |t| t.mc_list.get(next).copied()) {
         next += 1;
-        if sk != ssk && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks) {
+        if sk != ssk
+            && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
+        {
             core.m.point().await;
             do_one_broadcast(core, sk, &mut b).await;
         }
@@ -673,7 +698,8 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    Received { len, truncated, from_pid: 0, from_groups: core.skb_look(skb, |s| s.dst_groups) }
+    let (from_pid, from_groups) = core.skb_look(skb, |s| (s.sender, s.dst_groups));
+    Received { len, truncated, from_pid, from_groups }
 }
 
 /// Sleeps until there is something to receive, or until `enough` says that the sleeper has another reason to wake.

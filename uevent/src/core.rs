@@ -26,6 +26,8 @@ pub struct Config {
     pub sizeof_sk_buff: u32,
     /// `sysctl_rmem_default` and `sysctl_rmem_max`, in bytes.
     pub rmem: (i32, i32),
+    /// Uevents stay in the network namespace of their device, as since 2018. DIFFERENCE: 2.6.11 has no such namespaces.
+    pub uevents_stay: bool,
     /// Which genuine defects are repaired: none.
     pub fixes: Fixes,
 }
@@ -38,6 +40,7 @@ impl Default for Config {
             kobject_uevent: true,
             sizeof_sk_buff: 232,
             rmem: (124_928, 124_928),
+            uevents_stay: false,
             fixes: Fixes::NONE,
         }
     }
@@ -72,6 +75,9 @@ pub struct Core {
     pub usermodehelper_rc: Cell<i64>,
     /// How far the fork events came that `kobject_fork()` swallowed the results of. The kernel does not count them.
     pub fork_outcomes: RefCell<ForkOutcomes>,
+    /// Strings of environments that [`send_uevent`](crate::kobject_uevent::send_uevent) was given, and those of them that
+    /// it wrote. The kernel does not count them.
+    pub env_strings: Cell<(u64, u64)>,
     pub(crate) skbs: Cache<SkBuff>,
     pub(crate) socks: Cache<Sock>,
     pub(crate) netlink: Netlink,
@@ -128,6 +134,7 @@ impl Core {
             hotplug_path: RefCell::new(b"/sbin/hotplug".to_vec()),
             usermodehelper_rc: Cell::new(0),
             fork_outcomes: RefCell::default(),
+            env_strings: Cell::default(),
             skbs: Cache::new(Kind::CacheAlloc).named("sk_buff"),
             socks: Cache::new(Kind::CacheAlloc).named("sock"),
             netlink: Netlink::default(),

@@ -55,9 +55,11 @@ impl Design {
     /// [`WireError`] for whatever else it is.
     pub fn read(&self, message: &[u8]) -> Result<Said, WireError> {
         let mut said = match self.format {
-            Format::Bare => Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?,
-            Format::Keys => keys(message)?,
-            Format::ConnectorAscii | Format::ConnectorStruct => {
+            Format::Bare | Format::OneSlot => {
+                Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?
+            }
+            Format::Keys | Format::KeysChange => keys(message)?,
+            Format::ConnectorAscii | Format::ConnectorStruct | Format::ConnectorLeak => {
                 let parsed = ConnectorMessage::parse(message)?;
                 let fork = parsed.fork()?;
                 Said { ids: fork.ids, seq: Some(Seq { number: parsed.seq, cpu: fork.cpu }), cpu: fork.cpu }

@@ -90,6 +90,8 @@ pub struct Faults {
     /// its steps that commute are taken, so that the budget lasts in all of these orders or in none, and an explorer tries
     /// both answers wherever it does.
     pub explore: u32,
+    /// Memory is full: nothing is allocated any more once so many objects live.
+    pub most_live: Option<u64>,
     hits: Vec<(&'static str, u64)>,
     first: Vec<Failed>,
 }
@@ -150,12 +152,17 @@ impl Faults {
     }
 
     pub(crate) fn is_active(&self) -> bool {
-        !self.rules.is_empty() || self.failslab.is_some() || self.explore > 0
+        !self.rules.is_empty() || self.failslab.is_some() || self.explore > 0 || self.most_live.is_some()
     }
 
     /// Whether this allocation fails. Every rule counts it, also when another one has struck.
-    pub(crate) fn should_fail(&mut self, site: &'static str, size: u32, gfp: Gfp, ask: impl FnOnce() -> bool) -> bool {
-        let mut fails = false;
+    pub(crate) fn should_fail(
+        &mut self,
+        (site, size, gfp): (&'static str, u32, Gfp),
+        live: u64,
+        ask: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut fails = self.most_live.is_some_and(|most| live >= most);
         for (rule, seen) in &mut self.rules {
             if rule.site.as_deref().is_none_or(|name| name == site) {
                 *seen += 1;

@@ -640,7 +640,9 @@ impl Machine {
     fn should_fail(&self, site: &'static str, size: u32, gfp: Gfp) -> bool {
         self.mem.faults.borrow().touch(self, site);
         let ask = || self.choose(Question::Fault(site), 2) == 1;
-        let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
+        let counters = self.mem.counters();
+        let live = counters.allocs - counters.frees;
+        let fails = self.mem.faults.borrow_mut().should_fail((site, size, gfp), live, ask);
         if fails {
             self.mem.faults.borrow_mut().note(Failed { step: self.step(), site, gfp });
         }
