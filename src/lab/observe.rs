@@ -104,6 +104,7 @@ pub fn observe_prepared(
     m.mem.faults(ask_for_faults);
     Play::new(&world, scenario).start();
     let ended = m.run();
+    world.sys.forget_the_stopped();
     let steps = m.step();
     // What follows is no part of the run, and nobody's choice.
     m.hand_over(Calm);

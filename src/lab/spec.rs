@@ -69,12 +69,13 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("filter", include_str!("../scenarios/filter.toml")),
     ("gone", include_str!("../scenarios/gone.toml")),
     ("ignore-first", include_str!("../scenarios/ignore-first.toml")),
+    ("neighbours", include_str!("../scenarios/neighbours.toml")),
     ("one-fork", include_str!("../scenarios/one-fork.toml")),
     ("says-off", include_str!("../scenarios/says-off.toml")),
     ("slow-listener", include_str!("../scenarios/slow-listener.toml")),
     ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
     ("twice", include_str!("../scenarios/twice.toml")),
-    ("two-by-two", include_str!("../scenarios/two-by-two.toml")),
+    ("two-late", include_str!("../scenarios/two-late.toml")),
 ];
 
 /// What the tasks do: where it comes from.
