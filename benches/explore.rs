@@ -3,11 +3,17 @@
 
 mod race;
 
+use std::str::FromStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use divan::Bencher;
 use divan::counter::ItemsCount;
+use forklab::lab::observe::observe;
+use forklab::lab::spec::{Spec, scenario};
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::random::Random;
-use sim::explore::{Verdict, search};
+use sim::explore::{Ran, Verdict, search};
+use sim::{Chooser, Rule};
 
 fn main() {
     println!("executions of a complete search: ours {}, loom {}", complete_ours(), complete_loom());
@@ -33,6 +39,28 @@ fn random_shuttle(bencher: Bencher) {
     });
 }
 
+/// Exhibit P18 on the whole kernel: each schedule has a booted one of its own, and all checkers look at it. What is found is counted, not looked
+/// for, so that the search does not end with it.
+#[divan::bench(sample_count = 20, sample_size = 1)]
+fn p18_ours(bencher: Bencher) {
+    let spec = Spec::from_str("v1 autoreap hook=end").expect("the exhibit's replay line");
+    let scenario = scenario(&spec.source).expect("built in").expect("a scenario");
+    let setup = spec.setup(Some(&scenario));
+    let freed = AtomicU64::new(0);
+    let trial = |chooser: Box<dyn Chooser>| {
+        let seen = observe(&setup, &scenario, &[], chooser).expect("room for two tasks");
+        let m = &seen.world.sys.m;
+        let found = m.violations().iter().any(|violation| violation.rule == Rule::UseAfterFree);
+        freed.fetch_add(found.into(), Ordering::Relaxed);
+        Ran { found: Vec::new(), steps: seen.steps, placement: m.placement_matters() }
+    };
+    bencher.counter(ItemsCount::new(RUNS)).bench_local(|| {
+        let verdict = search(&trial, Random::new(1, 0..RUNS as u64), u64::MAX, |_| ());
+        assert_eq!(verdict.executions(), RUNS as u64);
+    });
+    assert!(freed.into_inner() > 0, "some of the schedules find it");
+}
+
 /// Every kind of run, once.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn complete_search_ours(bencher: Bencher) {
@@ -52,11 +80,11 @@ fn complete_ours() -> u64 {
 }
 
 fn complete_loom() -> u64 {
-    let executions = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let executions = std::sync::Arc::new(AtomicU64::new(0));
     let count = executions.clone();
     loom::model(move || {
-        count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        count.fetch_add(1, Ordering::Relaxed);
         race::peers::loom::race();
     });
-    executions.load(std::sync::atomic::Ordering::Relaxed)
+    executions.load(Ordering::Relaxed)
 }

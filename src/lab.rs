@@ -5,6 +5,7 @@
 //! | [`spec`] | what is to be run, and its replay line |
 //! | [`world`] | a booted kernel with its listeners |
 //! | [`listen`] | who listens, what it says of itself, and what it heard |
+//! | [`life`] | what a listener wants, step by step |
 //! | [`program`] | what the tasks of a scenario do |
 //! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
 //! | [`run`](mod@run) | one run and its report |
@@ -16,6 +17,8 @@
 mod asked;
 pub mod cost;
 pub mod faults;
+pub mod forge;
+pub mod life;
 pub mod listen;
 pub mod observe;
 pub mod program;

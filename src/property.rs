@@ -7,26 +7,71 @@
 //! | module | asks |
 //! |---|---|
 //! | [`safety`] | may the kernel do that there? |
+//! | [`truth`] | is it so, and said in time? |
+//! | [`numbers`] | what are the numbers good for? |
+//! | [`words`] | what is on the wire, and who understands it? |
+//! | [`trust`] | who may listen, and who may speak? |
 //! | [`cost`] | who pays, and how much? |
+//! | [`gates`] | who is asked whether somebody listens? |
+//! | [`loss`] | what is lost, and who learns of it? |
 //!
 //! `forklab check` tries one design against all of them, `forklab matrix` all designs, `forklab museum` shows where each was
 //! broken in history.
 
 use fork_model::Design;
-use fork_model::facts::Fact;
+use fork_model::facts::{Fact, Paid};
 use sim::{Ended, Law, Rule, Violation};
 
 use crate::lab::observe::Observed;
 
+mod account;
 pub mod check;
 pub mod cost;
+pub mod gates;
+mod look;
+pub mod loss;
+pub mod numbers;
+pub mod parsers;
 pub mod safety;
 pub mod trial;
+pub mod trust;
+pub mod truth;
+pub mod words;
 
+pub use look::{Event, Forked};
 pub use trial::{CaseTrial, Found, check_case};
 
 /// All properties, in the order of their numbers.
-pub const ALL: &[&Property] = &[&cost::P1, &safety::P17, &safety::P18];
+pub const ALL: &[&Property] = &[
+    &cost::P1,
+    &words::P7,
+    &words::P9,
+    &words::P10,
+    &cost::P2,
+    &gates::P3,
+    &gates::P4,
+    &gates::P5,
+    &gates::P6,
+    &cost::P8,
+    &numbers::P11,
+    &numbers::P12,
+    &cost::P13,
+    &numbers::P14,
+    &truth::P15,
+    &safety::P16,
+    &safety::P17,
+    &safety::P18,
+    &truth::P19,
+    &truth::P20,
+    &words::P27,
+    &trust::P28,
+    &loss::P21,
+    &loss::P22,
+    &loss::P23,
+    &cost::P24,
+    &cost::P25,
+    &cost::P26,
+];
 
 /// What a property is about: the columns of the matrix are grouped by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
@@ -192,12 +237,12 @@ pub struct Told {
     pub parent_said: i32,
     /// What came of it.
     pub outcome: fork_model::facts::Outcome,
-    /// What it cost.
-    pub allocs: u64,
-    /// See `allocs`.
-    pub bytes: u64,
-    /// See `allocs`.
-    pub steps: u64,
+    /// What it cost the forking task.
+    pub paid: Paid,
+    /// In which step it began.
+    pub begun: u64,
+    /// The number that the event got.
+    pub seq: Option<fork_model::design::Seq>,
 }
 
 impl Run<'_> {
@@ -210,8 +255,8 @@ impl Run<'_> {
     /// Every notification, in the order in which they returned.
     pub fn told(&self) -> impl Iterator<Item = Told> {
         self.facts().iter().filter_map(|(step, fact)| match *fact {
-            Fact::Told { child_true, parent_said, child_said, outcome, allocs, bytes, steps, .. } => {
-                Some(Told { step: *step, child_true, child_said, parent_said, outcome, allocs, bytes, steps })
+            Fact::Told { child_true, parent_said, child_said, outcome, seq, begun, paid, .. } => {
+                Some(Told { step: *step, child_true, child_said, parent_said, outcome, paid, begun, seq })
             }
             _ => None,
         })

@@ -11,14 +11,14 @@
 //! pid_max = 32768                  # 301 to 4194304
 //! last_pid = 99                    # below pid_max; the first fork gets the next one
 //! boot = "done"                    # or "early": there is no netlink socket yet
-//! config = { hotplug = true, kobject_uevent = true }
+//! config = { hotplug = true, kobject_uevent = true, uevents_stay = false } # the last: in their network namespace, as since 2018
 //!
 //! [design]                         # of the notification; each key as posted if left out
 //! hook = "end"                     # where it stands: end-saved-pid, after-wake, locked, before-wake
 //! gate = "always"                  # who is asked first: socket, on-off, counter, has-listeners, counter-reset
 //! sequence = "none"                # how events are numbered: unlocked, locked, per-cpu
 //! format = "bare"                  # the bytes: keys, connector-ascii, connector-struct
-//! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug
+//! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug, batched
 //!
 //! [[faults]]                       # any number: allocations that fail
 //! site = "alloc_skb.data"          # left out: any site
@@ -40,6 +40,9 @@
 //! pace = "eager"                   # or "drain-at-end", or { every = 10 }: reads after each tenth event
 //! control = ["listen"]             # what it says of itself, see Control; left out: "listen" if the gate needs it;
 //!                                  # or ["listen", "ignore after 2", "filter after 3", "unfilter after 4", "die after 5"]
+//! net_admin = true                 # whether it has CAP_NET_ADMIN
+//! trusts = "anybody"               # or "kernel": it drops what another process sent
+//! netns = 0                        # its network namespace; 0 is that of the kernel's own sockets
 //!
 //! [[tasks]]                        # at least one, at most 256
 //! name = "p"                       # the lane in a replay line
@@ -168,6 +171,8 @@ pub struct Config {
     pub hotplug: bool,
     /// `CONFIG_KOBJECT_UEVENT`.
     pub kobject_uevent: bool,
+    /// No option: uevents stay in the network namespace of their device, as since 2018.
+    pub uevents_stay: bool,
 }
 
 /// `[design]`
@@ -251,6 +256,46 @@ pub struct Listener {
     /// What it says of itself, and when; `None`: `listen` before the run, if the gate of the design needs it.
     #[serde(default)]
     pub control: Option<Vec<Control>>,
+    /// Whether it has `CAP_NET_ADMIN`.
+    #[serde(default = "yes")]
+    pub net_admin: bool,
+    /// Whom it believes.
+    #[serde(default)]
+    pub trusts: Trusts,
+    /// Its network namespace; 0 is that of the kernel's own sockets.
+    #[serde(default, deserialize_with = "within::<0, 255, _, _>")]
+    pub netns: u32,
+}
+
+impl Default for Listener {
+    /// One of group 1 that has no name yet, with all other keys left out.
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            groups: 1,
+            rcvbuf: default_rcvbuf(),
+            pace: Pace::default(),
+            control: None,
+            net_admin: true,
+            trusts: Trusts::default(),
+            netns: 0,
+        }
+    }
+}
+
+/// Whom a listener believes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trusts {
+    /// Whoever sends it something: udevd until CVE-2009-1185.
+    #[default]
+    Anybody,
+    /// Port id 0 alone.
+    Kernel,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// When a listener reads.
@@ -363,7 +408,7 @@ impl Default for Machine {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { hotplug: true, kobject_uevent: true }
+        Self { hotplug: true, kobject_uevent: true, uevents_stay: false }
     }
 }
 

@@ -48,7 +48,7 @@ fn a_value_that_an_axis_does_not_have_is_refused_with_those_it_has() {
     let choices = "always, socket, on-off, counter, has-listeners, counter-reset";
     assert!(done.err.starts_with(&format!("error: invalid value 'open' for '--gate <GATE>': expected {choices}")));
     let error = "v1 tour delivery=mail".parse::<Spec>().expect_err("no such delivery");
-    let choices = "broadcast, deferred, signal, hotplug";
+    let choices = "broadcast, deferred, signal, hotplug, batched";
     assert_eq!(error.to_string(), format!("<replay line>:1:18: found \"mail\", expected a delivery: {choices}"));
     wrong("[design]\nsequence = \"odd\"", "3:12: found \"odd\", expected one of none, unlocked, locked, per-cpu");
     wrong("[design]\nformat = 1", "3:10: found integer `1`, expected a string");

@@ -20,11 +20,11 @@ fn sites(design: &Design) -> Vec<&'static str> {
     const SKB: [&str; 3] = ["alloc_skb.head", "alloc_skb.data", "skb_clone.head"];
     let mut sites = match design.format {
         _ if design.delivery == Delivery::Signal => return vec!["send_signal.sigqueue"],
-        Format::Bare => vec!["kobject_get_path.path", "kobject_fork.envp", "pskb_expand_head.data"],
-        Format::Keys => {
+        Format::Bare | Format::OneSlot => vec!["kobject_get_path.path", "kobject_fork.envp", "pskb_expand_head.data"],
+        Format::Keys | Format::KeysChange => {
             vec!["kobject_hotplug.envp", "kobject_hotplug.buffer", "kobject_get_path.path", "pskb_expand_head.data"]
         }
-        Format::ConnectorAscii | Format::ConnectorStruct | Format::Own(_) => vec![],
+        Format::ConnectorAscii | Format::ConnectorStruct | Format::ConnectorLeak | Format::Own(_) => vec![],
     };
     sites.extend(SKB);
     sites.extend((design.delivery == Delivery::Deferred).then_some("cbus_insert.node"));

@@ -48,7 +48,7 @@ fn received(observed: &Observed) -> Vec<u64> {
 /// What the notification of each fork cost and came to, in allocations.
 fn told(observed: &Observed) -> Vec<(Outcome, u64)> {
     let told = observed.facts.iter().filter_map(|(_, fact)| match fact {
-        Fact::Told { outcome, allocs, .. } => Some((*outcome, *allocs)),
+        Fact::Told { outcome, paid, .. } => Some((*outcome, paid.allocs)),
         _ => None,
     });
     told.collect()

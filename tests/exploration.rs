@@ -108,16 +108,13 @@ fn compare(seen: &Seen, random: u64) -> u64 {
 const P: &str = "[[tasks]]\nname = \"p\"\nsigchld = \"ignore\"\ndoes = [\"fork c\"]\n";
 const Q: &str = "[[tasks]]\nname = \"q\"\nsigchld = \"ignore\"\ndoes = [\"fork d\"]\n";
 const C: &str = "[[tasks]]\nname = \"c\"\ndoes = [\"exit 0\"]\n";
-const D: &str = "[[tasks]]\nname = \"d\"\ndoes = [\"exit 0\"]\n";
 /// Whoever runs first on the only CPU decides what the other finds.
 #[test]
 fn on_one_cpu_whoever_waits_may_have_it_between_two_system_calls() {
     let wait = "[[tasks]]\nname = \"p\"\ndoes = [\"fork c\", \"wait c\"]\n";
-    let late = "[[tasks]]\nname = \"q\"\ndoes = [\"fork d\", \"exit 0\"]\n";
-    for cpus in [1, 2] {
-        let seen = Seen::new("hook=end-saved-pid", &scenario(cpus, &[&listener(""), wait, late, C, D]));
-        println!("one cpu {cpus}: {}", compare(&seen, 1_000));
-    }
+    let late = "[[tasks]]\nname = \"q\"\ndoes = [\"fork d\"]\n";
+    let seen = Seen::new("hook=end-saved-pid", &scenario(1, &[wait, late, C, IDLE[1]]));
+    assert_eq!(compare(&seen, 1_000), 224);
 }
 
 const IDLE: [&str; 2] = ["[[tasks]]\nname = \"c\"\ndoes = []\n", "[[tasks]]\nname = \"d\"\ndoes = []\n"];
@@ -136,13 +133,18 @@ fn built_in(name: &str) -> &'static str {
 
 #[test]
 fn of_a_child_that_reaps_itself_every_outcome_is_seen() {
-    for design in ["hook=end", "hook=after-wake", "hook=before-wake"] {
-        for listeners in [0, 1] {
-            for cpus in [2, 8] {
+    for (design, runs) in [
+        ("hook=end", [[393, 130], [3419, 130]]),
+        ("hook=after-wake", [[393, 130], [3419, 130]]),
+        ("hook=before-wake", [[272, 38], [2723, 38]]),
+    ] {
+        for listeners in 0..2 {
+            for (i, cpus) in [2, 8].into_iter().enumerate() {
                 let mut seen = Seen::new(design, built_in("autoreap"));
                 seen.setup.machine.cpus = cpus;
                 seen.setup.listeners.truncate(listeners);
-                println!("autoreap {design} {listeners} {cpus}: {}", compare(&seen, 3_000));
+                let runs = runs[listeners][i];
+                assert_eq!(compare(&seen, 1_000), runs, "{design}, {listeners} listeners, {cpus} CPUs");
             }
         }
     }
@@ -150,31 +152,30 @@ fn of_a_child_that_reaps_itself_every_outcome_is_seen() {
 
 #[test]
 fn of_a_child_that_is_waited_for_every_outcome_is_seen() {
-    for listeners in [0, 1] {
-        for cpus in [1, 8] {
-            let mut seen = Seen::new("hook=end", built_in("tour"));
-            seen.setup.machine.cpus = cpus;
-            seen.setup.listeners.truncate(listeners);
-            println!("tour {listeners} {cpus}: {}", compare(&seen, 3_000));
-        }
+    for (listeners, cpus, runs) in [(0, 1, 3), (0, 8, 36), (1, 1, 20), (1, 8, 36)] {
+        let mut seen = Seen::new("hook=end", built_in("tour"));
+        seen.setup.machine.cpus = cpus;
+        seen.setup.listeners.truncate(listeners);
+        assert_eq!(compare(&seen, 1_000), runs, "{listeners} listeners, {cpus} CPUs");
     }
 }
 
 #[test]
 fn of_two_parents_every_outcome_is_seen() {
     let tiny = listener("rcvbuf = 256");
-    for (what, design, parts) in [
-        ("no listener", "hook=end", vec![P, Q, IDLE[0], IDLE[1]]),
-        ("a tiny buffer", "hook=end", vec![&tiny, P, Q, IDLE[0], IDLE[1]]),
-        (
-            "unlocked",
-            "hook=end-saved-pid sequence=unlocked format=connector-ascii",
-            vec![&tiny, P, Q, IDLE[0], IDLE[1]],
-        ),
-        ("locked", "hook=before-wake sequence=locked format=connector-ascii", vec![P, Q, IDLE[0], IDLE[1]]),
-        ("deferred", "hook=before-wake delivery=deferred", vec![P, C]),
+    let two = [P, Q, IDLE[0], IDLE[1]].concat();
+    for (what, design, text, runs) in [
+        ("no listener", "hook=end", two.clone(), 16),
+        ("a tiny buffer", "hook=end", tiny.clone() + &two, 72),
+        ("unlocked", "hook=end-saved-pid sequence=unlocked format=connector-ascii", tiny.clone() + &two, 384),
+        ("locked", "hook=before-wake sequence=locked format=connector-ascii", two.clone(), 8),
+        ("deferred", "hook=before-wake delivery=deferred", [P, C].concat(), 4),
+        ("deferred", "hook=before-wake delivery=deferred", listener("") + &two, 288),
+        ("signal", "hook=before-wake delivery=signal", listener("") + &two, 20),
+        ("per-cpu", "hook=before-wake sequence=per-cpu format=connector-struct", two, 344),
     ] {
-        println!("two parents, {what}: {}", compare(&Seen::new(design, &scenario(8, &parts)), 3_000));
+        let seen = Seen::new(design, &scenario(if what == "per-cpu" { 2 } else { 8 }, &[&text]));
+        assert_eq!(compare(&seen, 1_000), runs, "{what}: {design}");
     }
 }
 
@@ -182,25 +183,27 @@ fn of_two_parents_every_outcome_is_seen() {
 fn of_a_listener_that_says_off_every_outcome_is_seen() {
     let off = listener("control = [\"listen\", \"ignore after 1\"]");
     let seen = Seen::new("hook=end gate=on-off format=connector-ascii", &scenario(8, &[&off, P, Q, IDLE[0], IDLE[1]]));
-    println!("off: {}", compare(&seen, 3_000));
+    assert_eq!(compare(&seen, 1_000), 224);
 }
 
 #[test]
 fn of_an_allocation_that_fails_every_outcome_is_seen() {
-    for nth in 1..4 {
+    for (nth, runs) in [(1, 8), (2, 8), (3, 32)] {
         let mut seen = Seen::new("hook=end", &scenario(8, &[P, Q, IDLE[0], IDLE[1]]));
         seen.faults = vec![FaultRule { site: Some("alloc_task_struct".into()), nth, times: Times::Count(1) }];
-        println!("fault {nth}: {}", compare(&seen, 3_000));
+        assert_eq!(compare(&seen, 1_000), runs, "allocation {nth}");
     }
 }
 
-/// The search without reduction, as far as it ends.
+/// The search without reduction is the judge where it can be afforded.
 #[test]
 fn the_whole_search_of_one_fork_sees_what_the_reduced_one_sees() {
-    let seen = Seen::new("hook=end", &scenario(8, &[P, D, IDLE[0]]));
+    let seen = Seen::new("hook=end", &scenario(8, &["[[tasks]]\nname = \"p\"\ndoes = [\"fork c\", \"wait\"]\n", C]));
     let reduced = search(&seen, Exhaustive::default(), u64::MAX, |_| ());
     let few = seen.take();
-    let whole = search(&seen, Exhaustive::new(Bounds { preemptions: Some(u32::MAX), steps: None }), 200_000, |_| ());
-    println!("whole: {reduced:?} {whole:?}");
+    let whole = search(&seen, Exhaustive::new(Bounds { preemptions: Some(u32::MAX), steps: None }), 50_000, |_| ());
+    let proved = |verdict: &Verdict| matches!(verdict, Verdict::Proved { .. });
+    assert!(proved(&reduced) && proved(&whole));
+    assert_eq!((reduced.executions(), whole.executions()), (18, 2992));
     assert_eq!(few, seen.take());
 }

@@ -144,7 +144,7 @@ fn every_key_can_be_given() {
         pid_max: 301,
         last_pid: 300,
         boot: Boot::Done,
-        config: Config { hotplug: false, kobject_uevent: true },
+        config: Config { hotplug: false, ..Config::default() },
     };
     assert_eq!(all.machine, machine);
     assert_eq!(all.design.hook, "end-saved-pid");
@@ -155,7 +155,8 @@ fn every_key_can_be_given() {
     assert_eq!((failslab.probability, failslab.interval), (100, 2));
     assert_eq!((failslab.times, failslab.space), (-1, 4096));
     assert_eq!((failslab.ignore_gfp_wait, failslab.seed), (false, 7));
-    let elsa = Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), control: None };
+    let elsa =
+        Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), ..Listener::default() };
     assert_eq!(all.listeners, [elsa]);
     let fork = |flags, times| Action::Fork { program: "c".to_owned(), flags, times };
     let does = [

@@ -183,6 +183,12 @@ impl Design {
                     "delivery hotplug hands a helper its environment, so its format is keys, not {name}"
                 ));
             }
+            Delivery::Batched if format.over() != Over::Connector => {
+                let name = format.name();
+                return no(format!(
+                    "delivery batched puts messages one behind the other, and those of format {name} do not say how long they are"
+                ));
+            }
             _ => {}
         }
         if sequence != Sequence::None && !format.has_room_for_a_number() {

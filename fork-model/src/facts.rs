@@ -8,6 +8,7 @@ use sim::{Errno, LaneName};
 
 use crate::design::Seq;
 use crate::fork::flags;
+pub use crate::notify::meter::Paid;
 use crate::{System, TaskRef};
 
 /// One fact.
@@ -51,12 +52,10 @@ pub enum Fact {
         cpu: u32,
         /// What came of it.
         outcome: Outcome,
-        /// Allocations meanwhile. This and the next two count the whole machine: theirs alone if nobody else ran.
-        allocs: u64,
-        /// Bytes asked for by them.
-        bytes: u64,
-        /// Steps meanwhile.
-        steps: u64,
+        /// The step in which it began.
+        begun: u64,
+        /// What the forking task paid for it, whoever else ran meanwhile.
+        paid: Paid,
     },
     /// An event that a fork had only queued was sent, by a worker.
     Sent {
@@ -68,6 +67,8 @@ pub enum Fact {
         cpu: u32,
         /// What came of it.
         outcome: Result<(), Errno>,
+        /// What the worker paid for it.
+        paid: Paid,
     },
     /// A sender gave way because a listener's queue went over its limit: the step is the one of the `yield()`.
     Yielded {

@@ -4,8 +4,9 @@
 //! |---|---|
 //! | [`gate`] | who is asked first |
 //! | [`sequence`] | the counters |
+//! | [`meter`] | what a lane pays for it |
 //! | [`send`] | one message of a format, made and broadcast |
-//! | [`cbus`] | delivery `deferred`: the list and its worker |
+//! | [`cbus`] | deliveries `deferred` and `batched`: the list and its worker |
 //! | [`relay`] | delivery `signal`: registered processes and their queues |
 //! | [`helper`] | delivery `hotplug`: a process for each event |
 //!
@@ -14,7 +15,7 @@
 use std::rc::Rc;
 
 use sim::Errno;
-use sim::touch::Access;
+use sim::touch::{Access, Object};
 use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::connector::ForkIds;
 
@@ -25,9 +26,13 @@ use crate::facts::{Fact, Outcome};
 pub mod cbus;
 pub mod gate;
 pub mod helper;
+pub mod meter;
 pub mod relay;
 pub mod send;
 pub mod sequence;
+
+/// What listeners ask for, as an explorer calls it: laws compare it with what was sent, so that it matters which came first.
+pub const WISHES: Object = Object::named("what listeners ask for");
 
 /// The static variables of the designs.
 #[derive(Default)]
@@ -42,13 +47,25 @@ pub struct Notify {
     pub helper: helper::Khelper,
 }
 
+impl Notify {
+    /// For a kernel that is copied; `None` while it has what copies would share.
+    pub(crate) fn copy(&self) -> Option<Notify> {
+        let sequence = self.sequence.clone();
+        Some(Notify { sequence, cbus: self.cbus.copy()?, relay: self.relay.copy()?, helper: self.helper.copy()? })
+    }
+}
+
 /// Tells user space that somebody forked. `child_true` is the pid that was allocated, whatever the hook reads.
 ///
 /// Gate, number, message, delivery; and the fact that it was told. What the patch does comes out as `do_fork()` itself
 /// does it when nothing else is asked for: `kobject_fork()` with two pids.
 pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
-    let (before, step) = (sys.m.mem.counters(), sys.m.step());
-    let (seq, outcome) = if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) };
+    let begun = sys.m.step();
+    if sys.facts.on() {
+        sys.m.touch(WISHES, Access::Read);
+    }
+    let deliver = async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } };
+    let ((seq, outcome), paid) = meter::metered(&sys.m, deliver).await;
     if outcome == Outcome::Kept {
         sys.m.touch(FORK_OUTCOMES, Access::Add);
         sys.core.fork_outcomes.borrow_mut().kept += 1;
@@ -56,7 +73,6 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
     if !sys.facts.on() {
         return;
     }
-    let after = sys.m.mem.counters();
     note_yields(sys, ids.child_pid);
     sys.note(|| Fact::Told {
         child_true,
@@ -65,9 +81,8 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
         seq,
         cpu: sys.m.cpu(),
         outcome,
-        allocs: after.allocs - before.allocs,
-        bytes: after.bytes - before.bytes,
-        steps: sys.m.step() - step,
+        begun,
+        paid,
     });
 }
 
@@ -75,7 +90,7 @@ async fn deliver(sys: &System, ids: &ForkIds) -> (Option<Seq>, Outcome) {
     let seq = sequence::next(sys).await;
     let outcome = match sys.config.design.delivery {
         Delivery::Broadcast => Outcome::Sent(send::send(sys, ids, seq).await),
-        Delivery::Deferred => match cbus::cbus_insert(sys, ids, seq).await {
+        Delivery::Deferred | Delivery::Batched => match cbus::cbus_insert(sys, ids, seq).await {
             Ok(()) => Outcome::Queued,
             Err(error) => Outcome::Sent(Err(error)),
         },
@@ -96,14 +111,14 @@ pub(crate) fn note_yields(sys: &System, child_said: i32) {
     }
 }
 
-/// Starts the kernel threads of the design: the worker of `deferred`, khelper of `hotplug`. For use once the boot is over.
+/// Starts the kernel threads of the design: the worker of `deferred` and `batched`, khelper of `hotplug`. For use once the boot is over.
 ///
 /// DIFFERENCE: the kernel starts them in an initcall. Here a run has a lane for them only while it is the run proper, as
 /// the lanes of the set-up are dropped with it; events of before wait ([`cbus::work_off`]) or have no helper.
 pub fn start_kernel_threads(sys: &Rc<System>) {
     match sys.config.design.delivery {
         Delivery::Broadcast | Delivery::Signal => {}
-        Delivery::Deferred => cbus::start(sys),
+        Delivery::Deferred | Delivery::Batched => cbus::start(sys),
         Delivery::Hotplug => helper::start(sys),
     }
 }

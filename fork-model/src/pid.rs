@@ -31,12 +31,14 @@ pub const PIDMAP_PAGE: Site = Site("alloc_pidmap.page");
 type Page = Box<[u64; WORDS]>;
 
 /// Models `struct pidmap`: a page that may not be there yet, and how many of its bits are clear.
+#[derive(Clone)]
 struct PidMap {
     nr_free: Cell<i32>,
     page: Cell<Option<Handle<Page>>>,
 }
 
 /// The static variables of the file.
+#[derive(Clone)]
 pub struct Pids {
     map: Vec<PidMap>,
     pages: Cache<Page>,

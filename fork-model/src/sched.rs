@@ -83,7 +83,7 @@ pub enum ExitState {
 }
 
 /// Models `struct task_struct`: the fields that this path reads or writes, grouped by who may touch them.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Task {
     // Set by copy_process() before anybody else can see the task.
     /// Its thread id. The hook reads this one.
@@ -176,7 +176,7 @@ pub(crate) struct Children {
 pub struct ThreadInfo;
 
 /// Models `struct signal_struct`: what the threads of a group share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Signal {
     /// Threads that have not been released.
     pub count: u32,
@@ -236,7 +236,7 @@ impl Rlimit {
 }
 
 /// Models `struct sighand_struct`: what becomes of a `SIGCHLD`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Sighand {
     /// Tasks that share it.
     pub count: u32,

@@ -133,6 +133,48 @@ impl System {
         }))
     }
 
+    /// The same kernel once more, on a machine of its own. For kernels that have booted and not run yet: `None` while there
+    /// is what copies would share, such as somebody who waits, messages on their way, programs, or facts.
+    #[must_use]
+    pub fn copy(&self) -> Option<Rc<System>> {
+        let waits = self.signals.borrow().iter().any(|(_, signal)| signal.wait_chldexit.is_some());
+        let works = !self.newborn.borrow().is_empty() || self.helpers_fail.get();
+        if waits || works || self.facts.on() || self.truth.borrow().is_some() {
+            return None;
+        }
+        let m = self.m.copy();
+        Some(Rc::new(System {
+            core: Rc::new(self.core.copy(m.clone())?),
+            m,
+            config: self.config.clone(),
+            pids: self.pids.clone(),
+            tasklist_lock: self.tasklist_lock.clone(),
+            siglock: self.siglock.clone(),
+            tasks: self.tasks.clone(),
+            thread_infos: self.thread_infos.clone(),
+            signals: self.signals.clone(),
+            sighands: self.sighands.clone(),
+            mms: self.mms.clone(),
+            users: self.users.clone(),
+            pid_hash: self.pid_hash.clone(),
+            traced: self.traced.clone(),
+            newborn: RefCell::default(),
+            helper_failures: RefCell::default(),
+            helpers_fail: Cell::new(false),
+            fork_kobj: self.fork_kobj.clone(),
+            child_reaper: self.child_reaper.clone(),
+            truth: RefCell::default(),
+            facts: Facts::default(),
+            notify: self.notify.copy()?,
+            place: self.place,
+            posted: self.posted,
+            nr_threads: self.nr_threads.clone(),
+            max_threads: self.max_threads.clone(),
+            total_forks: self.total_forks.clone(),
+            process_counts: self.process_counts.clone(),
+        }))
+    }
+
     /// Reads or changes a task that the caller holds a reference to.
     ///
     /// # Panics
@@ -168,6 +210,7 @@ impl System {
     pub fn record_facts(&self, on: bool) {
         self.facts.record(on);
         self.core.watch_yields(on);
+        self.core.watch_losses(on);
     }
 
     /// Notes a fact of this step, if somebody wants to know.
@@ -242,7 +285,7 @@ impl System {
     #[must_use]
     pub fn live_since(&self, before: &[LiveEntry]) -> Vec<LiveEntry> {
         let last = before.iter().map(|entry| entry.seq).max().unwrap_or(0);
-        self.live().into_iter().filter(|entry| entry.seq > last).collect()
+        self.m.live_since(&self.ledgers(), last)
     }
 }
 

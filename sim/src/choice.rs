@@ -17,7 +17,7 @@ use crate::touch::{Access, Object};
 /// What is being decided.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
-    /// Which of these lanes steps next. Entry 0 goes on as the machine would by itself.
+    /// Which of these lanes steps next. Entry 0 goes on as the machine would by itself. Empty with [`Needs::Numbers`].
     Lane(&'a [LaneName]),
     /// Whether the allocation at this site fails: 0 no, 1 yes.
     Fault(&'static str),
@@ -31,9 +31,11 @@ pub const STOP: u32 = u32::MAX;
 /// What a chooser wants to be told. Each costs more than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
-    /// Questions with at least two answers.
+    /// Questions with at least two answers, and how many they have; lanes need no names.
+    Numbers,
+    /// Also the names of lanes, and who steps after a switch.
     Choices,
-    /// Also every step ([`Chooser::stepped`]).
+    /// Every step ([`Chooser::stepped`]).
     Steps,
     /// Also questions about lanes with one answer, and what each step touches ([`Chooser::touched`], [`Chooser::woke`]).
     Touches,
@@ -44,7 +46,7 @@ pub trait Chooser {
     /// An answer below `n`; `n` is at least 2, a question with one answer is not asked.
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32;
 
-    /// Told of each step, in order, also of those in which nobody had a choice.
+    /// Told who steps: after each switch with [`Needs::Choices`], in each step with [`Needs::Steps`].
     fn stepped(&mut self, _lane: LaneName) {}
 
     /// What the machine is to tell this chooser beyond its questions.
@@ -65,9 +67,21 @@ pub trait Chooser {
     fn objection(&self) -> Option<String> {
         None
     }
+
+    /// As a machine keeps it. One that is boxed already is not boxed again.
+    fn boxed(self) -> Box<dyn Chooser>
+    where
+        Self: Sized + 'static,
+    {
+        Box::new(self)
+    }
 }
 
-impl<C: Chooser + ?Sized> Chooser for Box<C> {
+impl Chooser for Box<dyn Chooser> {
+    fn boxed(self) -> Box<dyn Chooser> {
+        self
+    }
+
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
         (**self).choose(question, n)
     }
@@ -105,6 +119,10 @@ impl Chooser for Calm {
     fn choose(&mut self, _question: Question<'_>, _n: u32) -> u32 {
         0
     }
+
+    fn needs(&self) -> Needs {
+        Needs::Numbers
+    }
 }
 
 /// Uniform draws from ChaCha8, a named generator whose stream is the same on every machine.
@@ -122,6 +140,10 @@ impl Seeded {
 impl Chooser for Seeded {
     fn choose(&mut self, _question: Question<'_>, n: u32) -> u32 {
         self.0.random_range(0..n)
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Numbers
     }
 }
 
@@ -145,6 +167,10 @@ impl Chooser for Follow {
         let answer = self.answers.get(self.at).map_or(0, |answer| (*answer).min(n - 1));
         self.at += 1;
         answer
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::Numbers
     }
 }
 

@@ -150,32 +150,44 @@ pub struct Finding {
     pub steps: u64,
 }
 
-/// A strategy that outlives the runs it chooses.
-struct Lent<S>(Rc<RefCell<S>>);
+/// A strategy that outlives the runs it chooses, and the answers that it gave in the current one to questions with a choice.
+struct Asked<S> {
+    strategy: S,
+    answers: Vec<u32>,
+}
+
+/// What a run gets of it.
+struct Lent<S>(Rc<RefCell<Asked<S>>>);
 
 impl<S: Chooser> Chooser for Lent<S> {
+    #[inline]
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        self.0.borrow_mut().choose(question, n)
+        let asked = &mut *self.0.borrow_mut();
+        let answer = asked.strategy.choose(question, n);
+        if n > 1 {
+            asked.answers.push(answer);
+        }
+        answer
     }
 
     fn stepped(&mut self, lane: LaneName) {
-        self.0.borrow_mut().stepped(lane);
+        self.0.borrow_mut().strategy.stepped(lane);
     }
 
     fn needs(&self) -> Needs {
-        self.0.borrow().needs()
+        self.0.borrow().strategy.needs()
     }
 
     fn touched(&mut self, object: Object, access: Access) {
-        self.0.borrow_mut().touched(object, access);
+        self.0.borrow_mut().strategy.touched(object, access);
     }
 
     fn woke(&mut self, lane: LaneName) {
-        self.0.borrow_mut().woke(lane);
+        self.0.borrow_mut().strategy.woke(lane);
     }
 
     fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
-        self.0.borrow_mut().blocked(lane, object, access);
+        self.0.borrow_mut().strategy.blocked(lane, object, access);
     }
 }
 
@@ -196,21 +208,25 @@ pub fn search<S: Strategy + 'static>(
     most: u64,
     mut progress: impl FnMut(u64),
 ) -> Verdict {
-    let strategy = Rc::new(RefCell::new(strategy));
+    let asked = Rc::new(RefCell::new(Asked { strategy, answers: Vec::new() }));
     let mut executions = 0;
     loop {
         if executions >= most {
             return Verdict::NotFound { executions };
         }
-        if !strategy.borrow_mut().next() {
-            return match strategy.borrow().complete() {
-                Some(given_up) => Verdict::Proved { executions, given_up },
-                None => Verdict::NotFound { executions },
-            };
+        {
+            let Asked { strategy, answers } = &mut *asked.borrow_mut();
+            answers.clear();
+            if !strategy.next() {
+                return match strategy.complete() {
+                    Some(given_up) => Verdict::Proved { executions, given_up },
+                    None => Verdict::NotFound { executions },
+                };
+            }
         }
-        let answers = Rc::new(RefCell::new(Vec::new()));
-        let ran = trial.run(Box::new(Answers { chooser: Lent(strategy.clone()), answers: answers.clone() }));
-        match strategy.borrow_mut().ran(&ran) {
+        let ran = trial.run(Box::new(Lent(asked.clone())));
+        let Asked { strategy, answers } = &mut *asked.borrow_mut();
+        match strategy.ran(&ran) {
             Counted::Run => executions += 1,
             Counted::Pruned => continue,
             Counted::Restart => {
@@ -219,48 +235,12 @@ pub fn search<S: Strategy + 'static>(
             }
         }
         if !ran.found.is_empty() {
-            let finding = run_once(trial, Follow::new(answers.take()));
+            let finding = run_once(trial, Follow::new(std::mem::take(answers)));
             assert_eq!(finding.found, ran.found, "the same answers give the same run");
             return Verdict::Violated { executions, finding: Box::new(finding) };
         }
         if executions.is_multiple_of(64) {
             progress(executions);
         }
-    }
-}
-
-/// Notes the answers to questions that have a choice.
-struct Answers<C> {
-    chooser: C,
-    answers: Rc<RefCell<Vec<u32>>>,
-}
-
-impl<C: Chooser> Chooser for Answers<C> {
-    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        let answer = self.chooser.choose(question, n);
-        if n > 1 {
-            self.answers.borrow_mut().push(answer);
-        }
-        answer
-    }
-
-    fn stepped(&mut self, lane: LaneName) {
-        self.chooser.stepped(lane);
-    }
-
-    fn needs(&self) -> Needs {
-        self.chooser.needs()
-    }
-
-    fn touched(&mut self, object: Object, access: Access) {
-        self.chooser.touched(object, access);
-    }
-
-    fn woke(&mut self, lane: LaneName) {
-        self.chooser.woke(lane);
-    }
-
-    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
-        self.chooser.blocked(lane, object, access);
     }
 }

@@ -7,6 +7,8 @@ use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use smallvec::SmallVec;
+
 use crate::lane::{Lane, Point};
 use crate::machine::Machine;
 use crate::touch::{Access, Object};
@@ -52,20 +54,20 @@ modes! {
 ///
 /// Models `spinlock_t`, `rwlock_t` and `struct rw_semaphore`.
 /// DIFFERENCE: a waiting writer does not keep later readers out; who gets in first is the chooser's decision.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Lock {
     name: &'static str,
     /// -1: one writer; above 0: that many readers.
     state: Cell<i32>,
     /// Lanes that stand before it, and how each wants it. They can run as long as they could have it.
-    waiters: RefCell<Vec<(Lane, &'static Mode)>>,
+    waiters: RefCell<SmallVec<[(Lane, &'static Mode); 2]>>,
 }
 
 impl Lock {
     /// A free lock with the name that the kernel's sources give it.
     #[must_use]
     pub const fn new(name: &'static str) -> Lock {
-        Lock { name, state: Cell::new(0), waiters: RefCell::new(Vec::new()) }
+        Lock { name, state: Cell::new(0), waiters: RefCell::new(SmallVec::new_const()) }
     }
 
     /// Takes the lock; it is released when the guard is dropped.
@@ -103,26 +105,46 @@ impl Lock {
     #[inline]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.touch(Object::named(self.name), mode.access());
-        let outer = m.here(|lane| {
-            lane.preempt_count += u32::from(!mode.sleeps);
-            lane.irqs_off += u32::from(mode.irq);
-            lane.held.push((self.name, m.step()));
-            lane.held.len() > 1
+        m.locks(|locks| {
+            locks.preempt_count += u32::from(!mode.sleeps);
+            locks.irqs_off += u32::from(mode.irq);
+            if !locks.held.is_empty() {
+                m.note_lock_order(self.name, &locks.held);
+            }
+            locks.held.push((self.name, m.step()));
         });
-        if outer == Some(true) {
-            self.note_order(m);
+        if m.trace.is_seen() {
+            m.touch(Object::named(self.name), mode.access());
+            m.call(mode.lock, || vec![("lock", self.name.into())], None);
         }
-        m.call(mode.lock, || vec![("lock", self.name.into())], None);
         if !self.waiters.borrow().is_empty() {
             self.tell_waiters(m);
         }
         Held { lock: self, m, mode }
     }
 
-    fn note_order(&self, m: &Machine) {
-        let held = m.here(|lane| lane.held.clone()).unwrap_or_default();
-        m.note_lock_order(self.name, &held[..held.len() - 1]);
+    #[inline]
+    fn release(&self, m: &Machine, mode: &'static Mode) {
+        self.state.set(if mode.exclusive { 0 } else { self.state.get() - 1 });
+        if m.trace.is_seen() {
+            m.touch(Object::named(self.name), Access::Release);
+            m.call(mode.unlock, || vec![("lock", self.name.into())], None);
+        }
+        m.locks(|locks| {
+            locks.preempt_count -= u32::from(!mode.sleeps);
+            locks.irqs_off -= u32::from(mode.irq);
+            // Nearly always the innermost: locks are released in the order of a stack.
+            if locks.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, self.name)) {
+                locks.held.pop();
+            } else {
+                let at = locks.held.iter().rposition(|(name, _)| *name == self.name);
+                locks.held.remove(at.expect("the lane holds what it releases"));
+            }
+        });
+        // All of them: who gets the lock now is decided when they step.
+        if !self.waiters.borrow().is_empty() {
+            self.tell_waiters(m);
+        }
     }
 }
 
@@ -166,7 +188,10 @@ impl<'a> Take<'a> {
         if lock.is_taken(mode) {
             return Poll::Pending; // Only a run that is over looks in here without being chosen.
         }
-        lock.waiters.borrow_mut().retain(|(lane, _)| *lane != me);
+        let mut waiters = lock.waiters.borrow_mut();
+        let at = waiters.iter().position(|(lane, _)| *lane == me).expect("it stands there");
+        waiters.remove(at);
+        drop(waiters);
         Poll::Ready(lock.hold(m, mode))
     }
 }
@@ -189,31 +214,13 @@ impl std::fmt::Debug for Machine {
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Held { lock, m, mode } = *self;
-        lock.state.set(if mode.exclusive { 0 } else { lock.state.get() - 1 });
-        m.touch(Object::named(lock.name), Access::Release);
-        m.call(mode.unlock, || vec![("lock", lock.name.into())], None);
-        m.here(|lane| {
-            lane.preempt_count -= u32::from(!mode.sleeps);
-            lane.irqs_off -= u32::from(mode.irq);
-            // Nearly always the innermost: locks are released in the order of a stack.
-            if lane.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, lock.name)) {
-                lane.held.pop();
-            } else {
-                let at = lane.held.iter().rposition(|(name, _)| *name == lock.name);
-                lane.held.remove(at.expect("the lane holds what it releases"));
-            }
-        });
-        // All of them: who gets the lock now is decided when they step.
-        if !lock.waiters.borrow().is_empty() {
-            lock.tell_waiters(m);
-        }
+        self.lock.release(self.m, self.mode);
     }
 }
 
 /// Lanes that sleep until somebody wakes them. Models `wait_queue_head_t`.
-#[derive(Debug, Default)]
-pub struct WaitQueue(RefCell<Vec<Lane>>);
+#[derive(Clone, Debug, Default)]
+pub struct WaitQueue(RefCell<SmallVec<[Lane; 4]>>);
 
 impl WaitQueue {
     /// Models `wait_event()`: sleeps until `condition` holds. `on` names it for people.
@@ -231,7 +238,7 @@ impl WaitQueue {
             if m.closing.get() {
                 // The run is over, and this lane was never woken: it says whether it should have been.
                 let overslept = condition();
-                m.here(|lane| lane.overslept = overslept);
+                m.overslept(overslept);
                 std::future::pending::<()>().await;
             }
         }
@@ -276,7 +283,7 @@ impl Completion {
     /// One that an explorer knows by this object.
     #[must_use]
     pub const fn of(object: Object) -> Completion {
-        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(Vec::new())), object }
+        Completion { done: Cell::new(0), wait: WaitQueue(RefCell::new(SmallVec::new_const())), object }
     }
 
     /// Models `kernel/sched.c:complete()`: one waiter may go on.

@@ -8,18 +8,26 @@ use crate::machine::Machine;
 use crate::violation::Rule;
 
 /// Pairs of locks: the second was taken while the first was held.
-#[derive(Debug, Default)]
-pub(crate) struct LockOrder(RefCell<BTreeSet<(&'static str, &'static str)>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LockOrder(RefCell<Vec<Pair>>);
+
+type Pair = (&'static str, &'static str);
 
 impl LockOrder {
     /// A lock is taken under others. True if that closes a circle that was open before.
     fn add(&self, held: &'static str, taken: &'static str) -> bool {
         let mut pairs = self.0.borrow_mut();
-        pairs.insert((held, taken)) && reaches(&pairs, taken, held)
+        // Nearly always it is the very same text: a lock's name is written in one place.
+        let same = |a: &'static str, b: &'static str| std::ptr::eq(a, b) || a == b;
+        if pairs.iter().any(|(outer, inner)| same(outer, held) && same(inner, taken)) {
+            return false;
+        }
+        pairs.push((held, taken));
+        reaches(&pairs, taken, held)
     }
 }
 
-fn reaches(pairs: &BTreeSet<(&'static str, &'static str)>, from: &'static str, to: &'static str) -> bool {
+fn reaches(pairs: &[Pair], from: &'static str, to: &'static str) -> bool {
     let (mut todo, mut seen) = (vec![from], BTreeSet::new());
     while let Some(lock) = todo.pop() {
         if lock == to {

@@ -4,8 +4,8 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::choice::{Chooser, Needs, Question};
-use crate::lane::{Lane, LaneName, Lanes};
+use crate::choice::{Calm, Chooser, Needs, Question};
+use crate::lane::{Lane, LaneName, Lanes, Locks};
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -42,10 +42,10 @@ pub struct Machine {
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
     pub(crate) runnable: Cell<u32>,
+    /// The chooser wants to hear who steps after a switch, and to be asked about lanes by name.
+    pub(crate) told: Cell<bool>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
-    /// The chooser wants to be asked at every point, also when there is one answer, and to hear what each step touches.
-    pub(crate) explored: Cell<bool>,
     /// The chooser has seen enough.
     pub(crate) stopped: Cell<bool>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
@@ -57,6 +57,8 @@ pub struct Machine {
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
+    /// What each lane has locked, beside the lanes, so that a lock changes it while a lane is being looked at.
+    pub(crate) locks: RefCell<Vec<Locks>>,
     pub(crate) chooser: RefCell<Box<dyn Chooser>>,
     /// Counters, the fault injector, and what all caches share.
     pub mem: Memory,
@@ -67,6 +69,8 @@ pub struct Machine {
     violations: RefCell<Vec<Violation>>,
     /// Which lock was ever taken under which.
     pub(crate) lock_order: LockOrder,
+    /// How often a lane found a lock taken, by its name.
+    lock_waits: RefCell<BTreeMap<&'static str, u64>>,
 }
 
 impl Machine {
@@ -78,8 +82,10 @@ impl Machine {
     pub fn new(config: Config, chooser: impl Chooser + 'static) -> Rc<Machine> {
         assert!(config.cpus > 0, "a machine has a CPU");
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
+        let (lanes, locks) = Lanes::with_cpus(config.cpus);
         let machine = Rc::new(Machine {
-            lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
+            lanes: RefCell::new(lanes),
+            locks: RefCell::new(locks),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
@@ -88,29 +94,48 @@ impl Machine {
             atomic: Cell::new(false),
             next: Cell::new(None),
             runnable: Cell::new(0),
+            told: Cell::new(true),
             watched: Cell::new(false),
-            explored: Cell::new(false),
             stopped: Cell::new(false),
             placement: Cell::new(false),
             made: RefCell::default(),
             runs: Cell::new(0),
             closing: Cell::new(false),
-            chooser: RefCell::new(Box::new(chooser)),
+            chooser: RefCell::new(chooser.boxed()),
             mem: Memory::default(),
             kmalloc: Cache::default(),
             trace: Trace::default(),
             violations: RefCell::default(),
             lock_order: LockOrder::default(),
+            lock_waits: RefCell::default(),
         });
         machine.serve();
         machine
     }
 
+    /// The same machine once more, between two runs: its memory, its step, what was found and learnt. Nobody looks at the copy,
+    /// and nothing fails in it.
+    ///
+    /// # Panics
+    /// If there are lanes: a future cannot be copied.
+    #[must_use]
+    pub fn copy(&self) -> Rc<Machine> {
+        assert!(self.lanes.borrow().all.is_empty(), "only a machine without lanes can be copied");
+        let mut copy = Machine::new(self.config.clone(), Calm);
+        let m = Rc::get_mut(&mut copy).expect("nobody else has it yet");
+        (m.step, m.name, m.cpu) = (self.step.clone(), self.name.clone(), self.cpu.clone());
+        (m.mem, m.kmalloc) = (self.mem.copy(), self.kmalloc.clone());
+        (m.violations, m.lock_order) = (self.violations.clone(), self.lock_order.clone());
+        m.placement = self.placement.clone();
+        copy
+    }
+
     /// Does what the chooser needs to be done.
     fn serve(&self) {
         let needs = self.chooser.borrow().needs();
-        self.watched.set(needs != Needs::Choices);
-        self.explored.set(needs == Needs::Touches);
+        self.told.set(needs >= Needs::Choices);
+        self.watched.set(needs >= Needs::Steps);
+        self.trace.explore(needs >= Needs::Touches);
     }
 
     /// What kind of machine this is.
@@ -129,12 +154,13 @@ impl Machine {
     ///
     /// Needed to replay a schedule and to record one; costs a call a step.
     pub fn watch_steps(&self) {
+        self.told.set(true);
         self.watched.set(true);
     }
 
     /// The run proper begins: steps count from 1 again, and `chooser` answers from here on. For use between two runs.
     pub fn begin(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = Box::new(chooser);
+        *self.chooser.borrow_mut() = chooser.boxed();
         self.step.set(0);
         self.runs.set(self.runs.get() + 1);
         self.serve();
@@ -142,7 +168,7 @@ impl Machine {
 
     /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
     pub fn hand_over(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = Box::new(chooser);
+        *self.chooser.borrow_mut() = chooser.boxed();
         self.stopped.set(false);
         self.serve();
     }
@@ -176,6 +202,22 @@ impl Machine {
         self.violations.borrow_mut().push(violation);
     }
 
+    /// How often a lane came to the lock of this name and found it taken, since the machine was made.
+    #[must_use]
+    pub fn lock_waits(&self, lock: &str) -> u64 {
+        self.lock_waits.borrow().get(lock).copied().unwrap_or(0)
+    }
+
+    /// The same for all locks together.
+    #[must_use]
+    pub fn all_lock_waits(&self) -> u64 {
+        self.lock_waits.borrow().values().sum()
+    }
+
+    pub(crate) fn count_lock_wait(&self, lock: &'static str) {
+        *self.lock_waits.borrow_mut().entry(lock).or_default() += 1;
+    }
+
     /// What was found so far, in order.
     #[must_use]
     pub fn violations(&self) -> Ref<'_, Vec<Violation>> {
@@ -204,12 +246,11 @@ impl Machine {
 
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
-        let state = self.here(|lane| {
-            let held: Vec<_> =
-                lane.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}")).collect();
-            (u32::from(lane.preempt_count > 0), u32::from(lane.irqs_off > 0), held.join(", "))
+        let locks = self.locks(|locks| {
+            let held = locks.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}"));
+            (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
         });
-        let (atomic, irqs, held) = state.expect("only a lane is atomic");
+        let (atomic, irqs, held) = locks.expect("only a lane is atomic");
         let text = format!(
             "Debug: sleeping function called from invalid context at {place}\nin_atomic():{atomic}, irqs_disabled():{irqs}"
         );
@@ -249,5 +290,11 @@ impl Machine {
             let cause = format!("allocated by lane {} in step {}", entry.lane, entry.step);
             self.report(Rule::Leak, text, Some(cause));
         }
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.lanes.take().spare(self.locks.take());
     }
 }

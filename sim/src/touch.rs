@@ -78,7 +78,7 @@ impl Machine {
     /// The step that runs touches this object. Nobody looks: a test of a flag.
     #[inline]
     pub fn touch(&self, object: Object, access: Access) {
-        if self.explored.get() {
+        if self.trace.is_explored() {
             self.tell_touched(object, access);
         }
     }
@@ -87,7 +87,7 @@ impl Machine {
     #[inline]
     #[must_use]
     pub fn is_explored(&self) -> bool {
-        self.explored.get()
+        self.trace.is_explored()
     }
 
     /// A name for something that the running lane has just made, the `index`-th thing of `base`: if somebody listens, after
@@ -95,15 +95,16 @@ impl Machine {
     #[inline]
     #[must_use]
     pub fn new_object(&self, base: Object, index: u32) -> Object {
-        if self.explored.get() { self.object_of_lane(base) } else { base.nth(index) }
+        if self.is_explored() { self.object_of_lane(base) } else { base.nth(index) }
     }
 
     /// Does something whose touches are told in another, coarser way: by one object that stands for all that it looks at.
     #[inline]
     pub fn untold<R>(&self, f: impl FnOnce() -> R) -> R {
-        let explored = self.explored.replace(false);
+        let explored = self.is_explored();
+        self.trace.explore(false);
         let result = f();
-        self.explored.set(explored);
+        self.trace.explore(explored);
         result
     }
 
@@ -124,7 +125,7 @@ impl Machine {
 
     /// The step that runs began by taking a CPU.
     pub(crate) fn tell_placed(&self) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             let chooser = &mut *self.chooser.borrow_mut();
             chooser.touched(RUNQUEUE, Access::Write);
             chooser.touched(CPUS, Access::Write);
@@ -138,14 +139,14 @@ impl Machine {
 
     /// The step that runs gives its lane's CPU up.
     pub(crate) fn tell_left(&self) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             self.chooser.borrow_mut().touched(CPUS, Access::Write);
         }
     }
 
     /// This lane cannot go on as long as the object is as it is; what it would do next with it.
     pub(crate) fn tell_blocked(&self, lane: LaneName, object: Object, access: Access) {
-        if self.explored.get() {
+        if self.trace.is_explored() {
             self.chooser.borrow_mut().blocked(lane, object, access);
         }
     }
@@ -153,7 +154,7 @@ impl Machine {
     /// The step that runs has started or woken this lane.
     #[inline]
     pub(crate) fn tell_woken(&self, lane: LaneName) {
-        if self.explored.get() && !self.closing.get() {
+        if self.trace.is_explored() && !self.closing.get() {
             self.chooser.borrow_mut().woke(lane);
         }
     }
@@ -191,7 +192,7 @@ pub struct Shared<T> {
     met: RefCell<Met>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Met {
     /// The first lane, as long as it is the only one.
     first: Option<LaneName>,
@@ -204,6 +205,12 @@ struct Met {
     told: bool,
     /// Of which run this is, see [`Machine::begin`]: what came before a run is over.
     run: u32,
+}
+
+impl<T: Copy> Clone for Shared<T> {
+    fn clone(&self) -> Shared<T> {
+        Shared { name: self.name, value: Cell::new(self.value.get()), met: self.met.clone() }
+    }
 }
 
 impl<T: Copy> Shared<T> {
@@ -252,11 +259,10 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some((lane, held)) =
-            m.here(|lane| (lane.name, lane.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()))
-        else {
+        let Some(held) = m.locks(|locks| locks.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()) else {
             return;
         };
+        let lane = m.lane_name();
         let met = &mut *self.met.borrow_mut();
         if met.run != m.runs.get() {
             *met = Met { run: m.runs.get(), ..Met::default() };
@@ -270,7 +276,7 @@ impl<T: Copy> Shared<T> {
         // And what was set up before may be read by all.
         met.written |= writes;
         match &mut met.locks {
-            None => met.locks = Some(held.clone()),
+            None => met.locks = Some(held),
             Some(locks) => locks.retain(|lock| held.contains(lock)),
         }
         if met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {

@@ -248,7 +248,10 @@ pub fn write_json(event: &Event, out: &mut Vec<u8>) {
 #[derive(Default)]
 pub struct Trace {
     on: Cell<bool>,
-    hash: RefCell<Option<Hash>>,
+    /// Somebody looks, or an explorer wants to hear what is touched: so that hot code asks once.
+    seen: Cell<bool>,
+    explored: Cell<bool>,
+    hash: RefCell<Option<Box<Hash>>>,
     sinks: RefCell<Vec<Box<dyn Sink>>>,
 }
 
@@ -268,13 +271,36 @@ impl Trace {
     /// The same, for a sink that is boxed already.
     pub fn attach_boxed(&self, sink: Box<dyn Sink>) {
         self.sinks.borrow_mut().push(sink);
-        self.on.set(true);
+        self.start();
     }
 
     /// Hashes every event from now on; see [`Trace::hash`].
     pub fn start_hash(&self) {
-        *self.hash.borrow_mut() = Some(Hash::default());
+        *self.hash.borrow_mut() = Some(Box::default());
+        self.start();
+    }
+
+    fn start(&self) {
         self.on.set(true);
+        self.seen.set(true);
+    }
+
+    /// An explorer wants to hear what is touched.
+    pub(crate) fn explore(&self, explored: bool) {
+        self.explored.set(explored);
+        self.seen.set(explored || self.on.get());
+    }
+
+    /// Whether an explorer does.
+    #[inline]
+    pub(crate) fn is_explored(&self) -> bool {
+        self.explored.get()
+    }
+
+    /// Whether there is anybody for whom [`Machine::touch`] or [`Trace::emit`] would do anything.
+    #[inline]
+    pub(crate) fn is_seen(&self) -> bool {
+        self.seen.get()
     }
 
     /// The hash of the events since [`Trace::start_hash`]: SHA-256, in hex, of the JSON trace, newlines included.

@@ -73,7 +73,7 @@ pub(super) struct DesignArgs {
     /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct
     #[arg(long, value_parser = format)]
     format: Option<Format>,
-    /// How it is sent: broadcast (as posted), deferred, signal or hotplug
+    /// How it is sent: broadcast (as posted), deferred, signal, hotplug or batched
     #[arg(long, value_parser = delivery)]
     delivery: Option<Delivery>,
 }

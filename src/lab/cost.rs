@@ -25,8 +25,7 @@ pub struct Cost {
 /// Notifies of one fork on a fresh kernel like this one, with so many idle listeners, and counts.
 #[must_use]
 pub fn measure(setup: &Setup, listeners: usize) -> Cost {
-    let listener =
-        |i| Listener { name: format!("l{i}"), groups: 1, rcvbuf: 124_928, pace: Pace::DrainAtEnd, control: None };
+    let listener = |i| Listener { name: format!("l{i}"), pace: Pace::DrainAtEnd, ..Listener::default() };
     let setup = Setup { listeners: (0..listeners).map(listener).collect(), roots: Vec::new(), ..setup.clone() };
     let world = Rc::new(World::new(&setup).expect("the run has more tasks than this"));
     let (sys, w) = (world.sys.clone(), world.clone());

@@ -115,10 +115,8 @@ pub fn table(design: impl Into<Design>) -> Vec<Row> {
 fn setup(design: Design, listeners: usize) -> Setup {
     let listener = |i: usize| Listener {
         name: char::from(b'a' + u8::try_from(i).expect("at most 3")).to_string(),
-        groups: 1,
-        rcvbuf: 124_928,
         pace: Pace::DrainAtEnd,
-        control: None,
+        ..Listener::default()
     };
     Setup {
         machine: sim::Config::default(),

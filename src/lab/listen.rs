@@ -4,6 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use fork_model::design::{Delivery, Gate, Over, Said};
+use fork_model::notify::WISHES;
+use fork_model::notify::gate::GROUP;
 use fork_model::notify::relay::{Registered, register};
 use fork_model::numbers::Numbers;
 use fork_model::tree::Believed;
@@ -19,8 +21,9 @@ use uevent::connector::NETLINK_CONNECTOR;
 use uevent::kobject_uevent::FORK_OUTCOMES;
 use uevent::wire::WireError;
 
+use crate::lab::life::Life;
 use crate::lab::world::{FORKS, World, alone};
-use crate::scenario_file::{self, Control, Pace, Word};
+use crate::scenario_file::{self, Control, Pace, Trusts, Word};
 
 /// Whether a listener is to die, as an explorer calls it.
 const DYING: Object = Object::named("a listener dies");
@@ -29,6 +32,7 @@ const DYING: Object = Object::named("a listener dies");
 const ROOM: usize = 4096;
 
 /// A listener.
+#[derive(Clone)]
 pub struct Listener {
     /// Its name, and that of its lane.
     pub name: String,
@@ -38,6 +42,12 @@ pub struct Listener {
     pub signals: Option<Rc<Registered>>,
     /// When it reads.
     pub pace: Pace,
+    /// Whether it has `CAP_NET_ADMIN`.
+    pub net_admin: bool,
+    /// Whom it believes.
+    pub trusts: Trusts,
+    /// Its network namespace.
+    pub netns: u32,
     /// What it says of itself in the run, in order.
     controls: Vec<Control>,
     /// It is to close its socket at its next step.
@@ -48,6 +58,8 @@ pub struct Listener {
     lost: Cell<Lost>,
     /// What it has heard.
     pub heard: RefCell<Heard>,
+    /// What it said and did, and since when that counts.
+    pub life: Life,
 }
 
 /// What a listener has heard.
@@ -55,10 +67,16 @@ pub struct Listener {
 pub struct Heard {
     /// Messages received.
     pub received: u64,
+    /// Receives that brought one or several of them.
+    pub receives: u64,
     /// Bytes of them.
     pub bytes: u64,
+    /// Messages that it dropped, as it does not trust who sent them.
+    pub dropped: u64,
     /// How often it was told that something was lost (`-ENOBUFS`).
     pub overruns: u64,
+    /// In which steps, while facts are recorded.
+    pub told: Vec<u64>,
     /// The tree that it believes in.
     pub tree: Believed,
     /// The numbers of the events, of a design that numbers them.
@@ -74,23 +92,40 @@ pub struct Heard {
 pub struct Entry {
     /// The step of the receive.
     pub step: u64,
+    /// Which receive of this listener it was, from 1: a batch of messages comes with one.
+    pub receive: u64,
     /// What it said: who forked whom, its number, its CPU.
     pub said: Result<Said, WireError>,
+    /// The sender's port id; 0 is the kernel.
+    pub from: i32,
 }
 
 /// Messages that a listener keeps for people to look at.
 const KEPT: usize = 8;
 
 impl Heard {
-    fn hear(&mut self, sys: &System, message: &[u8]) {
+    fn hear(&mut self, sys: &System, message: &[u8], from: i32) {
+        self.receives += 1;
         self.bytes += message.len() as u64;
         if self.messages.len() < KEPT {
             self.messages.push(message.to_vec());
         }
-        self.note(sys, sys.config.design.read(message));
+        let design = sys.config.design;
+        if design.delivery == Delivery::Batched {
+            design.messages(message).into_iter().for_each(|message| self.note(sys, design.read(message), from));
+        } else {
+            self.note(sys, design.read(message), from);
+        }
     }
 
-    fn note(&mut self, sys: &System, said: Result<Said, WireError>) {
+    fn overrun(&mut self, sys: &System) {
+        self.overruns += 1;
+        if sys.facts.on() {
+            self.told.push(sys.m.step());
+        }
+    }
+
+    fn note(&mut self, sys: &System, said: Result<Said, WireError>, from: i32) {
         self.received += 1;
         match &said {
             Ok(said) => {
@@ -100,7 +135,7 @@ impl Heard {
             Err(_) => self.tree.unreadable += 1,
         }
         if sys.facts.on() {
-            self.log.push(Entry { step: sys.m.step(), said });
+            self.log.push(Entry { step: sys.m.step(), receive: self.receives, said, from });
         }
     }
 }
@@ -112,6 +147,12 @@ impl Listener {
         let of_signals = self.signals.as_ref().map_or(0, |signals| signals.lost.get());
         let lost = self.sock.get().map_or(self.lost.get(), |sock| sys.core.sock(sock, |sock| sock.lost));
         Lost { no_copy: lost.no_copy + of_signals, ..lost }
+    }
+
+    /// Whether it says or does something in the run by which it may stop hearing.
+    #[must_use]
+    pub fn may_stop(&self) -> bool {
+        !self.controls.is_empty()
     }
 
     /// Whether it closes its socket in the run.
@@ -141,23 +182,34 @@ pub(super) fn open(sys: &Rc<System>, number: usize, spec: &scenario_file::Listen
         } else {
             sock = bind(&s, number, &spec_).await;
         }
+        // Whoever is bound to other groups only does not listen to forks.
+        let is_there = signals.is_some() || (sock.is_some() && spec_.groups & GROUP != 0);
         let listener = Listener {
             name: spec_.name,
             sock: Cell::new(sock),
             signals,
             pace: spec_.pace,
+            net_admin: spec_.net_admin,
+            trusts: spec_.trusts,
+            netns: spec_.netns,
             controls,
             dying: Cell::new(false),
             dies: DYING.nth(u32::try_from(number).expect("few listeners")),
             lost: Cell::default(),
             heard: RefCell::default(),
+            life: Life::new(is_there, !gate_needs_a_word(&design)),
         };
+        listener.life.begin();
         for control in before {
             match control.word {
-                Word::Die => close(&s, &listener).await,
+                Word::Die => {
+                    listener.life.note(0, Word::Die);
+                    close(&s, &listener).await;
+                }
                 word => say(&s, &listener, word).await,
             }
         }
+        listener.life.begin();
         listener
     })
 }
@@ -168,7 +220,8 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
         Over::Connector => NETLINK_CONNECTOR,
     };
     let sock = netlink_create(&sys.core, protocol).await.ok()?;
-    let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: true };
+    let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: spec.net_admin };
+    sys.core.set_netns(sock, spec.netns);
     netlink_bind(&sys.core, sock, caller, 0, spec.groups).await.ok()?;
     sys.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(spec.rcvbuf).unwrap_or(i32::MAX));
     Some(sock)
@@ -176,6 +229,20 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
 
 /// What a living listener says.
 async fn say(sys: &System, listener: &Listener, word: Word) {
+    let note = || {
+        sys.m.touch(WISHES, Access::Write);
+        listener.life.note(sys.m.step(), word);
+    };
+    if !Life::is_a_wish_for_more(word) {
+        note();
+    }
+    speak(sys, listener, word).await;
+    if Life::is_a_wish_for_more(word) {
+        note();
+    }
+}
+
+async fn speak(sys: &System, listener: &Listener, word: Word) {
     let filter = |on| {
         if let Some(sock) = listener.sock.get() {
             sys.core.filter_forks(sock, on);
@@ -202,6 +269,8 @@ async fn close(sys: &System, listener: &Listener) {
     if let Some(signals) = &listener.signals {
         signals.die(sys);
     }
+    sys.m.touch(WISHES, Access::Write);
+    listener.life.close(sys.m.step());
 }
 
 /// Starts the lanes of all listeners: one that reads, unless it reads at the end only, and one that says what it says.
@@ -299,15 +368,18 @@ async fn receive(world: &World, i: usize, flags: u32) -> bool {
     let (sys, listener) = (&world.sys, &world.listeners[i]);
     if let Some(signals) = &listener.signals {
         let Some(info) = signals.dequeue_signal(sys) else { return false };
-        listener.heard.borrow_mut().note(sys, Ok(Said::pids(info.parent, info.child)));
+        let heard = &mut *listener.heard.borrow_mut();
+        heard.receives += 1;
+        heard.note(sys, Ok(Said::pids(info.parent, info.child)), 0);
         return true;
     }
     let Some(sock) = listener.sock.get() else { return false };
     let mut message = Vec::new();
     match netlink_recvmsg(&sys.core, sock, &mut message, ROOM, flags).await {
-        Ok(_) => listener.heard.borrow_mut().hear(sys, &message),
+        Ok(got) if got.from_pid != 0 && listener.trusts == Trusts::Kernel => listener.heard.borrow_mut().dropped += 1,
+        Ok(got) => listener.heard.borrow_mut().hear(sys, &message, got.from_pid),
         Err(sim::Errno::Again) => return false,
-        Err(_) => listener.heard.borrow_mut().overruns += 1,
+        Err(_) => listener.heard.borrow_mut().overrun(sys),
     }
     true
 }

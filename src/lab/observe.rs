@@ -2,10 +2,11 @@
 //!
 //! [`run`](mod@crate::lab::run) reports for people; this is for properties, which state a law over a whole run.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use fork_model::facts::Fact;
-use sim::mm::{FaultRule, Faults};
+use sim::mm::{Failed, FaultRule, Faults};
 use sim::{Calm, Chooser, Ended, Machine};
 
 use crate::lab::program::Play;
@@ -25,6 +26,34 @@ pub struct Observed {
     pub facts: Vec<(u64, Fact)>,
     /// Allocations that failed, by site.
     pub failed: Vec<(&'static str, u64)>,
+    /// The first of them, one by one.
+    pub first_failed: Vec<Failed>,
+}
+
+/// What a search makes again and again: to copy a booted kernel takes a small part of the time of a boot.
+struct Last {
+    setup: Setup,
+    /// As it was before its run.
+    world: World,
+    scenario: Rc<ScenarioFile>,
+}
+
+thread_local! {
+    /// Of the last run on this thread.
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// A world before its run, and its scenario.
+fn booted(setup: &Setup, scenario: &ScenarioFile) -> Result<(World, Rc<ScenarioFile>), NoRoom> {
+    LAST.with_borrow_mut(|last| {
+        let same = last.as_ref().filter(|last| last.setup == *setup && *last.scenario == *scenario);
+        if let Some((last, world)) = same.and_then(|last| Some((last, last.world.copy()?))) {
+            return Ok((world, last.scenario.clone()));
+        }
+        let (world, scenario) = (World::new(setup)?, Rc::new(scenario.clone()));
+        *last = world.copy().map(|world| Last { setup: setup.clone(), world, scenario: scenario.clone() });
+        Ok((world, scenario))
+    })
 }
 
 /// Runs a scenario on the kernel of a [`Setup`] (see [`Spec::setup`](crate::lab::spec::Spec::setup)), recording facts.
@@ -66,19 +95,20 @@ pub fn observe_prepared(
     ask_for_faults: impl FnOnce(&mut Faults),
     chooser: impl Chooser + 'static,
 ) -> Result<Observed, NoRoom> {
-    let world = Rc::new(World::new(setup)?);
+    let (world, scenario) = booted(setup, scenario)?;
+    let world = Rc::new(world);
     world.begin(chooser);
     let m = world.sys.m.clone();
     prepare(&m);
     world.sys.record_facts(true);
     m.mem.faults(ask_for_faults);
-    Play::new(&world, scenario.clone()).start();
+    Play::new(&world, scenario).start();
     let ended = m.run();
     let steps = m.step();
     // What follows is no part of the run, and nobody's choice.
     m.hand_over(Calm);
-    let failed = m.mem.faults(|injector| {
-        let failed = injector.hits().to_vec();
+    let (failed, first_failed) = m.mem.faults(|injector| {
+        let failed = (injector.hits().to_vec(), injector.first().to_vec());
         injector.clear();
         failed
     });
@@ -88,5 +118,5 @@ pub fn observe_prepared(
         world.report_leaks();
     }
     let facts = world.sys.facts.take();
-    Ok(Observed { world, ended, steps, facts, failed })
+    Ok(Observed { world, ended, steps, facts, failed, first_failed })
 }

@@ -14,6 +14,7 @@ use fork_model::sched::Work;
 use sim::LaneName;
 use sim::touch::{Access, Object};
 
+use crate::lab::forge::forge;
 use crate::lab::world::{Done, World};
 use crate::scenario_file::{Action, ScenarioFile, SigChld, Task};
 
@@ -23,7 +24,7 @@ const BORN: Object = Object::named("lanes of a program");
 /// A scenario on its way.
 pub struct Play {
     world: Rc<World>,
-    scenario: ScenarioFile,
+    scenario: Rc<ScenarioFile>,
     /// How many lanes of each program there were.
     born: RefCell<BTreeMap<String, usize>>,
 }
@@ -43,8 +44,8 @@ fn lane_name(program: &str, n: usize) -> LaneName {
 impl Play {
     /// A scenario in a world whose roots are its tasks.
     #[must_use]
-    pub fn new(world: &Rc<World>, scenario: ScenarioFile) -> Rc<Play> {
-        Rc::new(Play { world: world.clone(), scenario, born: RefCell::default() })
+    pub fn new(world: &Rc<World>, scenario: impl Into<Rc<ScenarioFile>>) -> Rc<Play> {
+        Rc::new(Play { world: world.clone(), scenario: scenario.into(), born: RefCell::default() })
     }
 
     /// Sets its tasks free.
@@ -100,6 +101,9 @@ fn perform(play: Rc<Play>, program: String, me: TaskRef) -> Pin<Box<dyn Future<O
                     if wait4(&sys, me, which, false).await.is_ok() {
                         Done::count(&play.world.done.waits);
                     }
+                }
+                Action::Forge(listener) => {
+                    forge(&play.world, sys.fixed(me, |t| t.pid), listener).await;
                 }
                 Action::Cont(name) => {
                     let pid = children.iter().find(|(program, _)| program == name).map(|(_, pid)| *pid);

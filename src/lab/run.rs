@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::Serialize;
-use sim::mm::{Failslab, FaultRule, Times};
+use sim::mm::{Failslab, FaultRule, Faults, Times};
 use sim::{Calm, Chooser, Ended, LaneName, Question, Replay, Schedule, Seeded, Violation};
 use uevent::kobject_uevent::ForkOutcomes;
 
@@ -244,7 +244,8 @@ fn begin(world: &Rc<World>, order: &Order, schedule: &Rc<RefCell<Schedule>>) {
     }
 }
 
-fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
+/// Has those allocations fail that a scenario names, whoever chooses the rest.
+pub(crate) fn faults_of_file(faults: &mut Faults, scenario: Option<&ScenarioFile>) {
     let of_file = scenario.iter().flat_map(|scenario| &scenario.faults).map(|fault| FaultRule {
         site: fault.site.clone(),
         nth: fault.nth.into(),
@@ -261,9 +262,14 @@ fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
         failslab.ignore_gfp_wait = words.ignore_gfp_wait;
         failslab
     });
+    of_file.for_each(|rule| faults.add(rule));
+    faults.failslab = failslab;
+}
+
+fn ask_for_faults(world: &World, spec: &Spec, scenario: Option<&ScenarioFile>) {
     world.sys.m.mem.faults(|faults| {
-        of_file.chain(spec.faults.iter().cloned()).for_each(|rule| faults.add(rule));
-        faults.failslab = failslab;
+        faults_of_file(faults, scenario);
+        spec.faults.iter().cloned().for_each(|rule| faults.add(rule));
     });
 }
 
@@ -315,8 +321,8 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     }
     m.hand_over(Calm); // What follows is no part of the run.
     let (steps, schedule) = (m.step(), schedule.take());
-    let failed = m.mem.faults(|faults| {
-        let hits = faults.hits().to_vec();
+    let (failed, first_failed) = m.mem.faults(|faults| {
+        let hits = (faults.hits().to_vec(), faults.first().to_vec());
         faults.clear();
         hits
     });
@@ -324,8 +330,8 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     world.drain();
     world.report_leaks();
     if let Some(property) = loaded.spec.law {
-        let observed =
-            Observed { facts: world.sys.facts.take(), failed: failed.clone(), ended, steps, world: world.clone() };
+        let (facts, failed) = (world.sys.facts.take(), failed.clone());
+        let observed = Observed { facts, failed, first_failed, ended, steps, world: world.clone() };
         // Its violation is among the machine's from here on, and in the trace.
         property.broken_in(&Run { design: loaded.setup.system.design, observed: &observed });
     }

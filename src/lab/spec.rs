@@ -42,6 +42,39 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("overrun", include_str!("../scenarios/overrun.toml")),
     ("thread", include_str!("../scenarios/thread.toml")),
     ("tour", include_str!("../scenarios/tour.toml")),
+    // Cases of the properties P7 to P28, each as small as it can be.
+    ("adopted", include_str!("../scenarios/adopted.toml")),
+    ("chain", include_str!("../scenarios/chain.toml")),
+    ("exits", include_str!("../scenarios/exits.toml")),
+    ("first-fork", include_str!("../scenarios/first-fork.toml")),
+    ("ignored", include_str!("../scenarios/ignored.toml")),
+    ("new-thread", include_str!("../scenarios/new-thread.toml")),
+    ("other-parent", include_str!("../scenarios/other-parent.toml")),
+    ("pressure", include_str!("../scenarios/pressure.toml")),
+    ("reaps-itself", include_str!("../scenarios/reaps-itself.toml")),
+    ("three-forks", include_str!("../scenarios/three-forks.toml")),
+    ("two-forks", include_str!("../scenarios/two-forks.toml")),
+    ("vfork", include_str!("../scenarios/vfork.toml")),
+    ("waited", include_str!("../scenarios/waited.toml")),
+    ("forged", include_str!("../scenarios/forged.toml")),
+    ("forged-checked", include_str!("../scenarios/forged-checked.toml")),
+    ("long-pids", include_str!("../scenarios/long-pids.toml")),
+    ("namespace", include_str!("../scenarios/namespace.toml")),
+    ("namespace-kept", include_str!("../scenarios/namespace-kept.toml")),
+    ("two-listeners", include_str!("../scenarios/two-listeners.toml")),
+    ("unprivileged", include_str!("../scenarios/unprivileged.toml")),
+    ("zombie", include_str!("../scenarios/zombie.toml")),
+    // Of the exhibits about cost, gates and loss.
+    ("burst", include_str!("../scenarios/burst.toml")),
+    ("filter", include_str!("../scenarios/filter.toml")),
+    ("gone", include_str!("../scenarios/gone.toml")),
+    ("ignore-first", include_str!("../scenarios/ignore-first.toml")),
+    ("one-fork", include_str!("../scenarios/one-fork.toml")),
+    ("says-off", include_str!("../scenarios/says-off.toml")),
+    ("slow-listener", include_str!("../scenarios/slow-listener.toml")),
+    ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
+    ("twice", include_str!("../scenarios/twice.toml")),
+    ("two-by-two", include_str!("../scenarios/two-by-two.toml")),
 ];
 
 /// What the tasks do: where it comes from.
@@ -211,10 +244,9 @@ impl Spec {
         let Some(scenario) = scenario else {
             let listener = |i: usize| Listener {
                 name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
-                groups: 1,
                 rcvbuf: self.bench.rcvbuf,
                 pace: self.bench.pace,
-                control: None,
+                ..Listener::default()
             };
             return Setup {
                 machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },
@@ -236,6 +268,7 @@ impl Spec {
         let core = uevent::Config {
             hotplug: config.hotplug,
             kobject_uevent: config.kobject_uevent,
+            uevents_stay: config.uevents_stay,
             ..uevent::Config::default()
         };
         Setup {

@@ -35,7 +35,7 @@ pub struct World {
     /// What the tasks did.
     pub done: Done,
     /// What was allocated before the run proper.
-    pub before: Vec<LiveEntry>,
+    pub before: Rc<[LiveEntry]>,
     /// Forks tried in the run proper.
     pub forks: Cell<u64>,
     /// Listeners that read at a pace, or act after so many forks, look up here when there was one.
@@ -72,7 +72,7 @@ impl Done {
 }
 
 /// How the kernel is built before the run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setup {
     /// The machine.
     pub machine: sim::Config,
@@ -123,13 +123,28 @@ impl World {
         sys.pids.pid_max.set(setup.pid_max);
         let roots = make_roots(&sys, init, setup)?;
         // Only now: what was forked before is nobody's news.
-        if setup.system.design.delivery == Delivery::Deferred {
+        if matches!(setup.system.design.delivery, Delivery::Deferred | Delivery::Batched) {
             let s = sys.clone();
             alone(&sys, async move { work_off(&s).await });
         }
         let listeners = setup.listeners.iter().enumerate().map(|(i, spec)| open(&sys, i, spec)).collect();
-        let (done, before, paced) = (Done::default(), sys.live(), WaitQueue::default());
+        let (done, before, paced) = (Done::default(), sys.live().into(), WaitQueue::default());
         Ok(World { init, roots, listeners, done, before, paced, sys, forks: Cell::new(0) })
+    }
+
+    /// The same world once more, before its run: as if it had been made anew. `None` if its kernel has what copies would share.
+    #[must_use]
+    pub fn copy(&self) -> Option<World> {
+        Some(World {
+            sys: self.sys.copy()?,
+            init: self.init,
+            roots: self.roots.clone(),
+            listeners: self.listeners.clone(),
+            done: Done::default(),
+            before: self.before.clone(),
+            forks: Cell::new(0),
+            paced: WaitQueue::default(),
+        })
     }
 
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.

@@ -1,8 +1,18 @@
 //! The first wing: what mails found wrong with the designs that history tried.
 
+mod cost;
+mod gates;
+mod loss;
+
 use fork_model::Design;
 
 use crate::property::{self, Case, Property};
+
+mod numbers;
+mod safety;
+mod trust;
+mod truth;
+mod words;
 
 /// One exhibit: a design that breaks a property, and what mended it.
 #[derive(Clone, Copy, Debug)]
@@ -57,22 +67,50 @@ pub const ALL: &[Exhibit] = &[
         design: "",
         mended: Mended::By("gate=has-listeners"),
     },
-    Exhibit {
-        id: "P17",
-        property: &property::safety::P17,
-        title: "the hook under tasklist_lock sleeps",
-        says: "The merged hook allocated with GFP_KERNEL under write_lock_irq(&tasklist_lock): the first fork with a listener.",
-        case: Case::of("tour"),
-        design: "hook=locked",
-        mended: Mended::By("hook=before-wake"),
-    },
-    Exhibit {
-        id: "P18a",
-        property: &property::safety::P18,
-        title: "the parent ignores SIGCHLD, and the child reaps itself",
-        says: "The child is gone before the hook reads p->pid: the listener hears of a child of poison.",
-        case: Case::of("autoreap"),
-        design: "hook=end",
-        mended: Mended::By("hook=end-saved-pid"),
-    },
+    words::P7,
+    words::P9A,
+    words::P9B,
+    words::P10A,
+    words::P10B,
+    words::P10C,
+    cost::P2,
+    gates::P3A,
+    gates::P3B,
+    gates::P4,
+    gates::P5,
+    gates::P6,
+    cost::P8A,
+    cost::P8B,
+    numbers::P11,
+    numbers::P12,
+    cost::P13,
+    numbers::P14A,
+    numbers::P14B,
+    truth::P15A,
+    truth::P15B,
+    safety::P16A,
+    safety::P16B,
+    safety::P17,
+    safety::P18A,
+    safety::P18B,
+    safety::P18C,
+    safety::P18D,
+    safety::P18E,
+    truth::P19,
+    truth::P20A,
+    truth::P20B,
+    words::P27,
+    trust::P28A,
+    trust::P28B,
+    trust::P28C,
+    loss::P21,
+    loss::P22A,
+    loss::P22B,
+    loss::P23A,
+    loss::P23B,
+    cost::P24,
+    cost::P25A,
+    cost::P25B,
+    cost::P25C,
+    cost::P26,
 ];

@@ -8,11 +8,12 @@ use sim::explore::parallel::{How, explore};
 use sim::explore::random::Random;
 use sim::explore::shrink::shrink as shrink_answers;
 use sim::explore::{Finding, Ran, Trial, Verdict, search};
-use sim::mm::{FaultRule, Times};
+use sim::mm::{FaultRule, Faults, Times};
 use sim::{Chooser, Machine};
 
 use crate::input::InputError;
 use crate::lab::observe::{observe_prepared, observe_with};
+use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
 use crate::property::{Case, Property, Run};
@@ -148,14 +149,19 @@ impl CaseTrial {
         line.split(' ').skip(1).filter(|word| *word != "fault=none").collect::<Vec<_>>().join(" ")
     }
 
+    /// Those of the scenario, and any others that are explored.
+    fn ask_for_faults(&self, faults: &mut Faults) {
+        faults_of_file(faults, Some(&self.scenario));
+        faults.explore = self.faults;
+    }
+
     /// The hash of the trace of a finding, run by its answers: what its replay line must give again.
     #[must_use]
     pub fn trace_hash(&self, finding: &Finding) -> String {
         let chooser = Follow::new(finding.choices.answers.clone());
-        let faults = self.faults;
         let prepare = |m: &Machine| m.trace.start_hash();
-        let observed =
-            observe_prepared(&self.setup, &self.scenario, prepare, |injector| injector.explore = faults, chooser);
+        let ask = |faults: &mut Faults| self.ask_for_faults(faults);
+        let observed = observe_prepared(&self.setup, &self.scenario, prepare, ask, chooser);
         let observed = observed.expect("a scenario that is explored is small");
         self.property.broken_in(&Run { design: self.design, observed: &observed });
         observed.world.sys.m.trace.hash().expect("started before the run")
@@ -171,8 +177,8 @@ fn last_decision(finding: &Finding) -> u64 {
 
 impl Trial for CaseTrial {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
-        let explore = self.faults;
-        let observed = observe_with(&self.setup, &self.scenario, |faults| faults.explore = explore, chooser);
+        let ask = |faults: &mut Faults| self.ask_for_faults(faults);
+        let observed = observe_with(&self.setup, &self.scenario, ask, chooser);
         let observed = observed.expect("a scenario that is explored is small");
         let m = &observed.world.sys.m;
         let found = if observed.ended == sim::Ended::Stopped {

@@ -31,6 +31,8 @@ pub enum Action {
     Wait(Option<String>),
     /// `cont NAME`: SIGCONT to a child that was made with `CLONE_STOPPED`.
     Cont(String),
+    /// `forge NAME`: it sends this listener a message that looks like the kernel's, of a fork that never was.
+    Forge(String),
 }
 
 /// The flags of Linux 2.6.11 (`include/linux/sched.h`) that user space may pass, and the one exit signal that matters.
@@ -92,9 +94,10 @@ impl FromStr for Action {
             ["wait"] => Ok(Self::Wait(None)),
             ["wait", name] => Ok(Self::Wait(Some(name.to_owned()))),
             ["cont", name] => Ok(Self::Cont(name.to_owned())),
+            ["forge", name] => Ok(Self::Forge(name.to_owned())),
             _ => Err(format!(
                 "{}, expected fork NAME, vfork NAME, clone NAME FLAGS (each with xN behind it for N times), exec, \
-                 exit CODE, wait, wait NAME or cont NAME",
+                 exit CODE, wait, wait NAME, cont NAME or forge NAME",
                 quoted(text)
             )),
         }

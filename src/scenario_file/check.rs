@@ -95,6 +95,7 @@ impl ScenarioFile {
 
     fn check_actions(&self) -> Result<(), Wrong> {
         let names: Vec<&str> = self.tasks.iter().map(|task| task.name.as_str()).collect();
+        let listeners: Vec<&str> = self.listeners.iter().map(|listener| listener.name.as_str()).collect();
         for (i, task) in self.tasks.iter().enumerate() {
             for (j, action) in task.does.iter().enumerate() {
                 let place = format!("tasks.{i}.does.{j}");
@@ -102,6 +103,7 @@ impl ScenarioFile {
                     Action::Fork { program: name, .. } | Action::Wait(Some(name)) | Action::Cont(name) => {
                         one_of(&place, name, &names)?;
                     }
+                    Action::Forge(name) => one_of(&place, name, &listeners)?,
                     Action::Exit(_) if j + 1 < task.does.len() => {
                         return Err(Wrong::new(place, "an exit with actions behind it", "exit to be the last action"));
                     }

@@ -1,7 +1,7 @@
 //! Netlink sockets, bound to multicast groups. Models `net/netlink/af_netlink.c` (Linux 2.6.11), in its order.
 //!
 //! What a listener of this path can meet: groups, port ids, the receive buffer and its latch, and the four answers of a
-//! broadcast. DIFFERENCE: no unicast and no dump; a sender is the kernel. See [`netlink_insert`] for the hash table.
+//! broadcast. DIFFERENCE: no dump; a sender is the kernel, or a process by [`netlink_sendmsg`]. See [`netlink_insert`] for the hash table.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -14,6 +14,12 @@ use sim::{Errno, Gfp, Handle, LaneName};
 
 use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
 use crate::{Core, Fix, site};
+
+mod loss;
+mod sendmsg;
+
+pub use loss::{Loss, Lost, Why};
+pub use sendmsg::{Destination, netlink_sendmsg};
 
 /// `NETLINK_KOBJECT_UEVENT`.
 pub const NETLINK_KOBJECT_UEVENT: usize = 15;
@@ -77,32 +83,27 @@ pub struct Sock {
     pub lost: Lost,
     /// It asked not to be told of forks: the filter of event types that Linux 6.6 added to the connector.
     pub filters_forks: bool,
+    /// Its network namespace; 0 is the first one, which the kernel's own sockets are in. DIFFERENCE: 2.6.11 has no others.
+    pub netns: u32,
     hashed: bool,
     opt: Option<Handle<Buf>>,
     wait: Rc<WaitQueue>,
 }
 
-/// Messages that matched a listener and were not delivered to it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Lost {
-    /// The receive buffer was full: this one set the latch.
-    pub full: u64,
-    /// The latch was set, whether there was room or not.
-    pub latched: u64,
-    /// No memory for this listener's copy, or for that of a listener visited before it in the same broadcast.
-    pub no_copy: u64,
-}
-
-impl Lost {
-    /// All of them.
-    #[must_use]
-    pub fn total(self) -> u64 {
-        self.full + self.latched + self.no_copy
+impl Clone for Sock {
+    /// The socket of a kernel that is copied: nobody waits at it yet, and nobody else's messages are charged to it.
+    fn clone(&self) -> Sock {
+        Sock {
+            rmem_alloc: Rc::new(Cell::clone(&self.rmem_alloc)),
+            wait: Rc::default(),
+            queue: self.queue.clone(),
+            ..*self
+        }
     }
 }
 
 /// One protocol: who is bound, and who listens, most recently joined first.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Table {
     mc_list: VecDeque<SockRef>,
     pids: BTreeMap<i32, SockRef>,
@@ -112,6 +113,7 @@ struct Table {
 }
 
 /// The static variables of the file.
+#[derive(Clone)]
 pub(crate) struct Netlink {
     tables: RefCell<Vec<Table>>,
     /// Broadcasts that walk a list; whoever changes one waits for them (`nl_table_users`).
@@ -125,6 +127,8 @@ pub(crate) struct Netlink {
     pub(crate) cn_sock: Cell<Option<SockRef>>,
     /// Senders that yielded for a congested listener, and when, while somebody wants to know.
     pub(crate) yields: RefCell<Option<Vec<(u64, LaneName)>>>,
+    /// What listeners lost, while somebody wants to know.
+    losses: RefCell<Option<Vec<Loss>>>,
     pub(crate) sock_create_lite_fails: Cell<bool>,
 }
 
@@ -139,6 +143,7 @@ impl Default for Netlink {
             uevent_sock: Cell::new(None),
             cn_sock: Cell::new(None),
             yields: RefCell::default(),
+            losses: RefCell::default(),
             sock_create_lite_fails: Cell::new(false),
         }
     }
@@ -189,6 +194,24 @@ impl Core {
     /// The wait queue of a socket, which it has from its start.
     fn wait_queue(&self, sk: SockRef) -> Rc<WaitQueue> {
         self.socks.read_part(&self.m, sk, Part::FIXED, "sock", |s| s.wait.clone()).expect("the socket is open")
+    }
+
+    /// Whether a uevent goes to the network namespace of a socket. To all of them since there are any; only to the one that
+    /// owns the device since 2018-04-24 (Brauner), see [`Config::uevents_stay`](crate::Config::uevents_stay).
+    #[inline]
+    fn reaches(&self, s: &Sock) -> bool {
+        s.netns == 0 || !self.config.uevents_stay
+    }
+
+    /// Moves a socket into another network namespace. Models the `socket()` of a process that lives in one.
+    pub fn set_netns(&self, sk: SockRef, netns: u32) {
+        self.set_address(sk, |s| s.netns = netns);
+    }
+
+    /// The port id of a socket.
+    #[must_use]
+    pub fn port_id(&self, sk: SockRef) -> i32 {
+        self.address(sk, |s| s.pid)
     }
 
     /// Lets a listener be told of forks, or not.
@@ -333,6 +356,7 @@ pub async fn netlink_create(core: &Core, protocol: usize) -> Result<SockRef, (Er
         err: 0,
         lost: Lost::default(),
         filters_forks: false,
+        netns: 0,
         hashed: false,
         opt: None,
         wait: Rc::default(),
@@ -450,7 +474,7 @@ enum Delivered {
     /// Queued; true if the queue is over its limit now.
     Yes(bool),
     /// The buffer is full, or the latch is set.
-    No,
+    No(Why),
 }
 
 /// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
@@ -460,15 +484,13 @@ fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
         let rmem = RMEM.nth(s.number);
         // The latch is older than the room: experiment G27.
         if s.congested && !core.has(Fix::NoLatch) {
-            s.lost.latched += 1;
-            return Delivered::No;
+            return Delivered::No(Why::Latched);
         }
         // What this message adds is not asked for: experiment G29.
         let adds = if core.has(Fix::ChargeFirst) { core.skb_look(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
         core.m.touch(rmem, Access::Read);
         if s.rmem_alloc.get() + adds > s.rcvbuf {
-            s.lost.full += 1;
-            return Delivered::No;
+            return Delivered::No(Why::Full);
         }
         let len = core.skb(skb, |skb| {
             core.charge(skb, Some((&s.rmem_alloc, rmem)));
@@ -496,7 +518,8 @@ struct Broadcast {
 
 /// One listener's turn. Models `do_one_broadcast()`.
 async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
-    if (!b.failure || core.has(Fix::OwnCopy)) && b.copy.is_none() {
+    let tried = !b.failure || core.has(Fix::OwnCopy);
+    if tried && b.copy.is_none() {
         b.copy = if core.skb_look(b.skb, |s| s.users) == 1 {
             Some(skb_get(core, b.skb))
         } else {
@@ -506,7 +529,7 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
     }
     // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
     let Some(copy) = b.copy else {
-        core.queue(sk, |s| s.lost.no_copy += 1);
+        loss::lose(core, sk, if tried { Why::NoCopy } else { Why::Untried });
         return netlink_overrun(core, sk);
     };
     match netlink_broadcast_deliver(core, sk, copy) {
@@ -515,7 +538,8 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
             b.delivered = true;
             b.copy = None;
         }
-        Delivered::No => {
+        Delivered::No(why) => {
+            loss::lose(core, sk, why);
             b.lost = true;
             netlink_overrun(core, sk);
         }
@@ -564,7 +588,9 @@ pub async fn netlink_broadcast(
     // The list keeps still: whoever wants to change it waits in netlink_table_grab().
     while let Some(sk) = core.table_look(protocol, |t| t.mc_list.get(next).copied()) {
         next += 1;
-        if sk != ssk && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks) {
+        if sk != ssk
+            && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
+        {
             core.m.point().await;
             do_one_broadcast(core, sk, &mut b).await;
         }
@@ -686,7 +712,8 @@ fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Receiv
         out.extend_from_slice(&message[..len]);
         (len, len < message.len())
     });
-    Received { len, truncated, from_pid: 0, from_groups: core.skb_look(skb, |s| s.dst_groups) }
+    let (from_pid, from_groups) = core.skb_look(skb, |s| (s.sender, s.dst_groups));
+    Received { len, truncated, from_pid, from_groups }
 }
 
 /// Sleeps until there is something to receive, or until `enough` says that the sleeper has another reason to wake.

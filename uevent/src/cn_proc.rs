@@ -18,7 +18,7 @@ pub const CN_FORK_ENABLE: Object = Object::named("cn_fork_enable");
 pub const NUM_LISTENERS: Object = Object::named("proc_event_num_listeners");
 
 /// The switches that listeners turn, static variables of the two files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Listening {
     /// `cn_fork_enable`: one flag for all. Whoever comes last decides; who dies leaves it as it is.
     pub cn_fork_enable: Cell<bool>,

@@ -26,6 +26,8 @@ pub struct Config {
     pub sizeof_sk_buff: u32,
     /// `sysctl_rmem_default` and `sysctl_rmem_max`, in bytes.
     pub rmem: (i32, i32),
+    /// Uevents stay in the network namespace of their device, as since 2018. DIFFERENCE: 2.6.11 has no such namespaces.
+    pub uevents_stay: bool,
     /// Which genuine defects are repaired: none.
     pub fixes: Fixes,
 }
@@ -38,6 +40,7 @@ impl Default for Config {
             kobject_uevent: true,
             sizeof_sk_buff: 232,
             rmem: (124_928, 124_928),
+            uevents_stay: false,
             fixes: Fixes::NONE,
         }
     }
@@ -72,6 +75,9 @@ pub struct Core {
     pub usermodehelper_rc: Cell<i64>,
     /// How far the fork events came that `kobject_fork()` swallowed the results of. The kernel does not count them.
     pub fork_outcomes: RefCell<ForkOutcomes>,
+    /// Strings of environments that [`send_uevent`](crate::kobject_uevent::send_uevent) was given, and those of them that
+    /// it wrote. The kernel does not count them.
+    pub env_strings: Cell<(u64, u64)>,
     pub(crate) skbs: Cache<SkBuff>,
     pub(crate) socks: Cache<Sock>,
     pub(crate) netlink: Netlink,
@@ -129,12 +135,39 @@ impl Core {
             hotplug_path: RefCell::new(b"/sbin/hotplug".to_vec()),
             usermodehelper_rc: Cell::new(0),
             fork_outcomes: RefCell::default(),
+            env_strings: Cell::default(),
             skbs: Cache::new(Kind::CacheAlloc).named("sk_buff"),
             socks: Cache::new(Kind::CacheAlloc).named("sock"),
             netlink: Netlink::default(),
             listening: Listening::default(),
             scratch: Cell::default(),
         })
+    }
+
+    /// The same core once more, on a copy of its machine. `None` while it has what copies would share: ksets with the
+    /// functions of their owners, and messages on their way.
+    #[must_use]
+    pub fn copy(&self, m: Rc<Machine>) -> Option<Core> {
+        let shares = !self.ksets.borrow().is_empty() || !self.subsystems.borrow().is_empty() || !self.skbs.is_empty();
+        let copy = || Core {
+            m,
+            config: self.config.clone(),
+            kobjects: self.kobjects.clone(),
+            ksets: RefCell::default(),
+            subsystems: RefCell::default(),
+            sysfs: self.sysfs.clone(),
+            hotplug_seqnum: self.hotplug_seqnum.clone(),
+            hotplug_path: self.hotplug_path.clone(),
+            usermodehelper_rc: self.usermodehelper_rc.clone(),
+            fork_outcomes: self.fork_outcomes.clone(),
+            env_strings: self.env_strings.clone(),
+            skbs: self.skbs.clone(),
+            socks: self.socks.clone(),
+            netlink: self.netlink.clone(),
+            listening: self.listening.clone(),
+            scratch: Cell::default(),
+        };
+        (!shares).then(copy)
     }
 
     /// Whether this defect is repaired here.

@@ -58,7 +58,7 @@ pub enum KName {
 }
 
 /// Models `struct kobject`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Kobject {
     /// `k_name`.
     pub k_name: KName,

@@ -14,8 +14,10 @@ use crate::vsprintf::{Arg, vsnprintf};
 use crate::{Core, Fix, site};
 
 mod keys;
+mod one_slot;
 
 pub use keys::{ForkKeys, SUBSYSTEM};
+pub use one_slot::kobject_fork_one_slot;
 
 /// Bytes of environment of one hotplug event, and of room for one in a message.
 pub const BUFFER_SIZE: u32 = 1024;
@@ -137,6 +139,9 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
             let text = format!("send_uevent() reads slot 2 of an environment of {} and its NULL", envp.len());
             core.m.report(sim::Rule::OutOfBounds, text, None);
         }
+        let given = envp.iter().map_while(|slot| *slot).count() as u64;
+        let (all, written) = core.env_strings.get();
+        core.env_strings.set((all + given, written + given.saturating_sub(2)));
         for string in envp.iter().skip(2).map_while(|slot| *slot) {
             // The string and its NUL are one skb_put() in the kernel: the panic's figures count both.
             skb_put(core, skb, &[string, b"\0"]).await;

@@ -13,7 +13,7 @@ use crate::{Core, Fix, site};
 pub const SIZEOF_SKB_SHARED_INFO: u32 = 312;
 
 /// One `struct sk_buff`: a view of a data buffer that clones may share.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SkBuff {
     /// Bytes of message.
     pub len: u32,
@@ -23,6 +23,8 @@ pub struct SkBuff {
     pub users: u32,
     /// `NETLINK_CB(skb).dst_groups`: 0, since nobody sets it (experiment G12).
     pub dst_groups: u32,
+    /// `NETLINK_CB(skb).pid`: the port id of who sent it; 0 is the kernel.
+    pub sender: i32,
     /// Set when the data was ever shared with a clone.
     pub cloned: bool,
     /// Where the message starts in the data area: the head room.
@@ -165,6 +167,7 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
         truesize,
         users: 1,
         dst_groups: 0,
+        sender: 0,
         cloned: false,
         data: 0,
         end,

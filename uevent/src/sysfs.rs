@@ -17,7 +17,7 @@ use crate::vsprintf::Arg;
 const SYSFS: Object = Object::named("sysfs");
 
 /// What exists under `/sys`, and what fails next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Sysfs {
     dirs: RefCell<BTreeSet<Vec<u8>>>,
     /// What `sysfs_create_dir()` answers from now on; `None`: whether the path was free.

@@ -64,4 +64,12 @@ axis! {
     /// question of 2005-02-07 (20050207154623.33333cda.akpm@osdl.org) amounts to, taken at its word. The helper is a
     /// process, so that its fork is an event, too; see [`crate::notify::helper`] for where the lab cuts that.
     Hotplug "hotplug";
+    { later
+        /// `deferred`, with a worker that takes all that waits and sends it as one datagram of several messages, which the
+        /// listener takes apart. Nobody sent such a thing; it is the answer to Jackson's one packet for each fact
+        /// (2005-03-29, P26), and needs messages that say how long they are.
+        ///
+        /// It is no value of the axis in `design.md`, so that [`Design::all`](super::Design::all) leaves it out.
+        Batched "batched";
+    }
 }

@@ -20,6 +20,16 @@ axis! {
     /// `nlmsghdr`, `cn_msg` and `struct proc_event` over `NETLINK_CONNECTOR`: the process events connector (Helsley,
     /// 2005-09-28, 1127961841.12346.2344.camel@stark; mainline 2005-11-07). One skb, `GFP_KERNEL`; thread and process ids.
     ConnectorStruct "connector-struct";
+    { later
+        /// The patch without its two slots that say "Not used", and without the parent: one string, which `send_uevent()`
+        /// skips, and walks on from behind the NULL (P9). Nobody proposed it; it shows what the two slots are for.
+        OneSlot "one-slot";
+        /// As `keys`, with `change` for an action: a word that the parsers of today know (P10). Nobody proposed it.
+        KeysChange "keys-change";
+        /// `connector-ascii` with a reference to each message that nobody puts: seeded after Kaigai's report of a machine
+        /// that stood still at the 367th fork (2005-03-01, 42247051.7070303@ak.jp.nec.com, P27).
+        ConnectorLeak "connector-leak";
+    }
 }
 
 /// Through which kernel socket a message goes.
@@ -55,8 +65,12 @@ impl Format {
     #[must_use]
     pub fn has_room_for_a_number(self) -> bool {
         match self {
-            Format::Bare => false,
-            Format::Keys | Format::ConnectorAscii | Format::ConnectorStruct => true,
+            Format::Bare | Format::OneSlot => false,
+            Format::Keys
+            | Format::KeysChange
+            | Format::ConnectorAscii
+            | Format::ConnectorStruct
+            | Format::ConnectorLeak => true,
             Format::Own(own) => own.has_room_for_a_number(),
         }
     }
@@ -65,8 +79,8 @@ impl Format {
     #[must_use]
     pub fn over(self) -> Over {
         match self {
-            Format::Bare | Format::Keys | Format::Own(_) => Over::KobjectUevent,
-            Format::ConnectorAscii | Format::ConnectorStruct => Over::Connector,
+            Format::Bare | Format::Keys | Format::OneSlot | Format::KeysChange | Format::Own(_) => Over::KobjectUevent,
+            Format::ConnectorAscii | Format::ConnectorStruct | Format::ConnectorLeak => Over::Connector,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! What a listener reads in a message of a design.
 
-use uevent::wire::connector::{ConnectorMessage, ForkIds};
+use uevent::wire::connector::{ConnectorMessage, ForkIds, NLMSG_HDR};
 use uevent::wire::{Found, Message, WireError};
 
-use super::{Design, Format, Seq, Sequence};
+use super::{Delivery, Design, Format, Seq, Sequence};
 
 /// What a message says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +32,34 @@ impl Said {
 }
 
 impl Design {
+    /// The messages of a datagram that this design sent: one, or as many as a batch holds.
+    #[must_use]
+    pub fn messages<'a>(&self, datagram: &'a [u8]) -> Vec<&'a [u8]> {
+        if self.delivery != Delivery::Batched {
+            return vec![datagram];
+        }
+        let mut messages = Vec::new();
+        let mut rest = datagram;
+        // Each begins with its length, which covers the padding behind it, too: NLMSG_NEXT().
+        while let Some(len) = rest.first_chunk().map(|len| u32::from_le_bytes(*len) as usize) {
+            let (message, more) = rest.split_at(len.clamp(NLMSG_HDR.min(rest.len()), rest.len()));
+            messages.push(message);
+            rest = more;
+        }
+        messages
+    }
+
     /// Reads a message that this design sent.
     ///
     /// # Errors
     /// [`WireError`] for whatever else it is.
     pub fn read(&self, message: &[u8]) -> Result<Said, WireError> {
         let mut said = match self.format {
-            Format::Bare => Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?,
-            Format::Keys => keys(message)?,
-            Format::ConnectorAscii | Format::ConnectorStruct => {
+            Format::Bare | Format::OneSlot => {
+                Message::parse(message)?.fork_pids().map(|(parent, child)| Said::pids(parent, child))?
+            }
+            Format::Keys | Format::KeysChange => keys(message)?,
+            Format::ConnectorAscii | Format::ConnectorStruct | Format::ConnectorLeak => {
                 let parsed = ConnectorMessage::parse(message)?;
                 let fork = parsed.fork()?;
                 Said { ids: fork.ids, seq: Some(Seq { number: parsed.seq, cpu: fork.cpu }), cpu: fork.cpu }

@@ -44,6 +44,14 @@ pub struct Khelper {
     pub born: Cell<u32>,
 }
 
+impl Khelper {
+    /// For a kernel that is copied; `None` while it runs, or jobs wait.
+    pub(super) fn copy(&self) -> Option<Khelper> {
+        let idle = !self.runs.get() && self.queue.borrow().is_empty();
+        idle.then(|| Khelper { born: self.born.clone(), ..Khelper::default() })
+    }
+}
+
 /// Models `struct subprocess_info`.
 struct Job {
     complete: Completion,

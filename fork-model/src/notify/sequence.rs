@@ -10,8 +10,11 @@ use crate::design::{Seq, Sequence};
 
 /// `proc_event_counts` of a CPU.
 const COUNTS: Object = Object::named("proc_event_counts");
+/// Whether the lock of the counter is taken.
+const TAKEN: Object = Object::named("cn_fork_lock is taken");
 
 /// The counters: `cn_fork_seq` and its lock, `proc_event_counts` of each CPU.
+#[derive(Clone)]
 pub struct Counters {
     next: Shared<u32>,
     lock: Lock,
@@ -41,9 +44,16 @@ pub(crate) async fn next(sys: &System) -> Option<Seq> {
             Some(Seq { number, cpu: None })
         }
         Sequence::Locked => {
+            // Whether somebody finds the lock taken is what a law asks (P13), so to an explorer the order matters in which
+            // one comes to it, another takes it and gives it back.
+            sys.m.touch(TAKEN, Access::Read);
             let held = counters.lock.take(&sys.m, Mode::SPIN).await;
+            sys.m.touch(TAKEN, Access::Write);
             let number = counters.next.get(&sys.m);
+            // The other CPUs go on meanwhile, and whoever forks there stands before the lock.
+            sys.m.point().await;
             counters.next.set(&sys.m, number.wrapping_add(1));
+            sys.m.touch(TAKEN, Access::Write);
             drop(held);
             Some(Seq { number, cpu: None })
         }

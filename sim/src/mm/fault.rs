@@ -47,14 +47,15 @@ pub struct Failslab {
     /// Spares allocations that may sleep (`__GFP_WAIT`).
     pub ignore_gfp_wait: bool,
     count: u64,
-    rng: ChaCha8Rng,
+    /// Boxed: a machine that has none is smaller for it.
+    rng: Box<ChaCha8Rng>,
 }
 
 impl Failslab {
     /// The kernel's defaults (`interval=1 times=1 space=0 ignore-gfp-wait=1`) with this probability, drawn from `seed`.
     #[must_use]
     pub fn new(probability: u32, seed: u64) -> Failslab {
-        let rng = ChaCha8Rng::seed_from_u64(seed);
+        let rng = Box::new(ChaCha8Rng::seed_from_u64(seed));
         Failslab { probability, interval: 1, times: Some(1), space: 0, ignore_gfp_wait: true, count: 0, rng }
     }
 
@@ -90,8 +91,25 @@ pub struct Faults {
     /// its steps that commute are taken, so that the budget lasts in all of these orders or in none, and an explorer tries
     /// both answers wherever it does.
     pub explore: u32,
+    /// Memory is full: nothing is allocated any more once so many objects live.
+    pub most_live: Option<u64>,
     hits: Vec<(&'static str, u64)>,
+    first: Vec<Failed>,
 }
+
+/// One allocation that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// In which step.
+    pub step: u64,
+    /// Where.
+    pub site: &'static str,
+    /// Whether it was allowed to wait for memory.
+    pub gfp: Gfp,
+}
+
+/// Failures that are kept one by one.
+const FIRST: usize = 64;
 
 impl Faults {
     /// One more rule. Counting starts now.
@@ -101,7 +119,21 @@ impl Faults {
 
     /// Forgets all rules and stops failslab.
     pub fn clear(&mut self) {
-        *self = Faults { hits: std::mem::take(&mut self.hits), ..Faults::default() };
+        let (hits, first) = (std::mem::take(&mut self.hits), std::mem::take(&mut self.first));
+        *self = Faults { hits, first, ..Faults::default() };
+    }
+
+    /// The first allocations that failed, in order: as many as a small scenario has.
+    #[must_use]
+    pub fn first(&self) -> &[Failed] {
+        &self.first
+    }
+
+    /// Notes one that failed.
+    pub(crate) fn note(&mut self, failed: Failed) {
+        if self.first.len() < FIRST {
+            self.first.push(failed);
+        }
     }
 
     /// Sites that failed, and how many of their allocations did.
@@ -113,7 +145,11 @@ impl Faults {
     /// Rules and failslab count allocations: who allocates first matters then, among all or among those of a site.
     pub(crate) fn touch(&self, m: &Machine, site: &'static str) {
         for (rule, _) in &self.rules {
-            m.touch(Object::named(rule.site.as_deref().map_or("allocations", |_| site)), Access::Write);
+            match rule.site.as_deref() {
+                None => m.touch(Object::named("allocations"), Access::Write),
+                Some(name) if name == site => m.touch(Object::named(site), Access::Write),
+                Some(_) => {}
+            }
         }
         if self.failslab.is_some() {
             m.touch(Object::named("failslab"), Access::Write);
@@ -121,12 +157,17 @@ impl Faults {
     }
 
     pub(crate) fn is_active(&self) -> bool {
-        !self.rules.is_empty() || self.failslab.is_some() || self.explore > 0
+        !self.rules.is_empty() || self.failslab.is_some() || self.explore > 0 || self.most_live.is_some()
     }
 
     /// Whether this allocation fails. Every rule counts it, also when another one has struck.
-    pub(crate) fn should_fail(&mut self, site: &'static str, size: u32, gfp: Gfp, ask: impl FnOnce() -> bool) -> bool {
-        let mut fails = false;
+    pub(crate) fn should_fail(
+        &mut self,
+        (site, size, gfp): (&'static str, u32, Gfp),
+        live: u64,
+        ask: impl FnOnce() -> bool,
+    ) -> bool {
+        let mut fails = self.most_live.is_some_and(|most| live >= most);
         for (rule, seen) in &mut self.rules {
             if rule.site.as_deref().is_none_or(|name| name == site) {
                 *seen += 1;

@@ -4,7 +4,7 @@ mod fault;
 mod gfp;
 mod slab;
 
-pub use fault::{Failslab, FaultRule, Faults, Times};
+pub use fault::{Failed, Failslab, FaultRule, Faults, Times};
 pub use gfp::Gfp;
 pub use slab::{
     Buf, Cache, Counters, Handle, Kind, Ledger, LiveEntry, Memory, POISON, POISON_INUSE, Part, Site, Stale, size_class,

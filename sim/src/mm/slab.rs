@@ -10,6 +10,7 @@ use std::ops::Range;
 
 use serde::Serialize;
 
+use super::fault::Failed;
 use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
@@ -101,6 +102,7 @@ impl<T> Handle<T> {
 pub struct Stale;
 
 /// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
+#[derive(Clone)]
 struct Entry<T> {
     seq: u64,
     step: u64,
@@ -147,8 +149,8 @@ pub struct LiveEntry {
 
 /// Anything that can list what is still allocated in it.
 pub trait Ledger {
-    /// Appends what is still allocated.
-    fn list(&self, out: &mut Vec<LiveEntry>);
+    /// Appends what is still allocated and was so after the allocation of this number.
+    fn list_since(&self, seq: u64, out: &mut Vec<LiveEntry>);
 }
 
 /// Totals of a run, for costs: take them before and after.
@@ -197,6 +199,13 @@ impl Memory {
         seq
     }
 
+    /// The same numbers and totals, for a machine that is copied. Nothing fails in it.
+    pub(crate) fn copy(&self) -> Memory {
+        let Memory { seq, failed, bytes, frees, .. } = self;
+        let (seq, failed, bytes, frees) = (seq.clone(), failed.clone(), bytes.clone(), frees.clone());
+        Memory { seq, failed, bytes, frees, ..Memory::default() }
+    }
+
     /// Changes what fails from now on.
     pub fn faults<R>(&self, f: impl FnOnce(&mut Faults) -> R) -> R {
         let faults = &mut self.faults.borrow_mut();
@@ -221,6 +230,31 @@ pub struct Cache<T> {
     graves: RefCell<Vec<Grave>>,
     /// What an explorer calls objects that were allocated while it listened.
     names: RefCell<BTreeMap<NonZeroU32, Object>>,
+}
+
+/// Objects for which a copied cache has room: else the first allocation in a copied kernel would move all that it has.
+const ROOM: usize = 8;
+
+/// A copy of a list, with room for more.
+fn with_room<T: Clone>(list: &[T]) -> Vec<T> {
+    let mut copy = Vec::with_capacity(list.len() + ROOM);
+    copy.extend_from_slice(list);
+    copy
+}
+
+impl<T: Clone> Clone for Cache<T> {
+    fn clone(&self) -> Cache<T> {
+        Cache {
+            kind: self.kind,
+            object: self.object,
+            objects: RefCell::new(with_room(&self.objects.borrow())),
+            first_free: self.first_free.clone(),
+            live: self.live.clone(),
+            generation: self.generation.clone(),
+            graves: RefCell::new(with_room(&self.graves.borrow())),
+            names: self.names.clone(),
+        }
+    }
 }
 
 impl<T> Default for Cache<T> {
@@ -382,6 +416,22 @@ impl<T> Cache<T> {
         Err(Stale)
     }
 
+    /// Reads or changes two objects at once; `None` if they are one, or one of them was freed: nothing is reported of it.
+    #[inline]
+    fn with_both<R>(
+        &self,
+        m: &Machine,
+        (one, other): (Handle<T>, Handle<T>),
+        f: impl FnOnce(&mut T, &mut T) -> R,
+    ) -> Option<R> {
+        m.touch(self.object.nth(one.index), Access::Write);
+        m.touch(self.object.nth(other.index), Access::Write);
+        let objects = &mut *self.objects.borrow_mut();
+        let [first, second] = objects.get_disjoint_mut([one.index as usize, other.index as usize]).ok()?;
+        let there = first.generation == Some(one.generation) && second.generation == Some(other.generation);
+        there.then(|| f(&mut first.value, &mut second.value))
+    }
+
     /// Looks at the object, as [`Cache::with`] does, and changes nothing: for an explorer, two lanes may look in any order.
     ///
     /// # Errors
@@ -447,7 +497,7 @@ impl<T> Cache<T> {
 }
 
 impl<T> Ledger for Cache<T> {
-    fn list(&self, out: &mut Vec<LiveEntry>) {
+    fn list_since(&self, seq: u64, out: &mut Vec<LiveEntry>) {
         let entry = |object: &Entry<T>| LiveEntry {
             seq: object.seq,
             site: object.site,
@@ -455,7 +505,8 @@ impl<T> Ledger for Cache<T> {
             lane: object.lane,
             step: object.step,
         };
-        let is_leak = |object: &&Entry<T>| object.generation.is_some() && object.seq > 0;
+        // Static memory has the number 0.
+        let is_leak = |object: &&Entry<T>| object.generation.is_some() && object.seq > seq;
         out.extend(self.objects.borrow().iter().filter(is_leak).map(entry));
     }
 }
@@ -463,7 +514,7 @@ impl<T> Ledger for Cache<T> {
 /// The bytes behind a `kmalloc()`.
 ///
 /// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Buf {
     bytes: Vec<u8>,
     size: u32,
@@ -579,10 +630,23 @@ impl Machine {
     /// # Violations
     /// Those of [`Machine::write_at`].
     pub fn memcpy(&self, to: (Handle<Buf>, usize), from: (Handle<Buf>, Range<usize>), who: &str) {
-        // Taken out and put back, so that both can be reached. A buffer that is gone was reported; nothing is copied.
-        let Ok(bytes) = self.buf(from.0, who, |buf| std::mem::take(&mut buf.bytes)) else { return };
-        self.write_at(to.0, to.1, &bytes[from.1], who);
-        let _ = self.buf(from.0, who, |buf| buf.bytes = bytes);
+        let copied = self.kmalloc.with_both(self, (from.0, to.0), |from_buf, buf| {
+            let before = buf.overflow();
+            buf.put(to.1, &from_buf.bytes[from.1.clone()]);
+            (buf.overflow() > before).then_some((buf.overflow(), buf.size, buf.site))
+        });
+        match copied {
+            Some(None) => {}
+            Some(Some((by, size, site))) => self.report_overflow(by, size, site, who),
+            None => self.memmove(to, from, who),
+        }
+    }
+
+    /// The same if they are one buffer, or one of them is gone, which is reported; nothing is copied then.
+    #[cold]
+    fn memmove(&self, to: (Handle<Buf>, usize), from: (Handle<Buf>, Range<usize>), who: &str) {
+        let Ok(bytes) = self.buf(from.0, who, |buf| buf.bytes[from.1].to_vec()) else { return };
+        self.write_at(to.0, to.1, &bytes, who);
     }
 
     #[inline]
@@ -630,10 +694,16 @@ impl Machine {
     /// Everything still allocated in these caches and in `kmalloc()`, oldest first.
     #[must_use]
     pub fn live(&self, caches: &[&dyn Ledger]) -> Vec<LiveEntry> {
+        self.live_since(caches, 0)
+    }
+
+    /// What of it was allocated after the allocation of this number.
+    #[must_use]
+    pub fn live_since(&self, caches: &[&dyn Ledger], seq: u64) -> Vec<LiveEntry> {
         let mut live = Vec::new();
-        self.kmalloc.list(&mut live);
-        caches.iter().for_each(|cache| cache.list(&mut live));
-        live.sort_by_key(|entry| entry.seq);
+        self.kmalloc.list_since(seq, &mut live);
+        caches.iter().for_each(|cache| cache.list_since(seq, &mut live));
+        live.sort_unstable_by_key(|entry| entry.seq);
         live
     }
 
@@ -641,7 +711,12 @@ impl Machine {
     fn should_fail(&self, site: &'static str, size: u32, gfp: Gfp) -> bool {
         self.mem.faults.borrow().touch(self, site);
         let ask = || self.choose(Question::Fault(site), 2) == 1;
-        let fails = self.mem.faults.borrow_mut().should_fail(site, size, gfp, ask);
+        let counters = self.mem.counters();
+        let live = counters.allocs - counters.frees;
+        let fails = self.mem.faults.borrow_mut().should_fail((site, size, gfp), live, ask);
+        if fails {
+            self.mem.faults.borrow_mut().note(Failed { step: self.step(), site, gfp });
+        }
         self.mem.faulty.set(self.mem.faults.borrow().is_active());
         fails
     }

@@ -26,6 +26,7 @@ pub struct ForkKeys {
     path: Handle<Buf>,
     /// Offsets of the strings in the buffer.
     starts: Vec<usize>,
+    action: KobjectAction,
 }
 
 impl ForkKeys {
@@ -36,6 +37,20 @@ impl ForkKeys {
     pub async fn build(
         core: &Core,
         kobj: KobjId,
+        ids: &ForkIds,
+        seq: Option<(u32, Option<u32>)>,
+    ) -> Result<ForkKeys, Errno> {
+        ForkKeys::build_as(core, kobj, KobjectAction::Fork, ids, seq).await
+    }
+
+    /// The same with another action than `fork`.
+    ///
+    /// # Errors
+    /// Those of [`ForkKeys::build`].
+    pub async fn build_as(
+        core: &Core,
+        kobj: KobjId,
+        action: KobjectAction,
         ids: &ForkIds,
         seq: Option<(u32, Option<u32>)>,
     ) -> Result<ForkKeys, Errno> {
@@ -53,7 +68,7 @@ impl ForkKeys {
                 return Err(error);
             }
         };
-        let mut keys = ForkKeys { envp, buffer, path, starts: Vec::new() };
+        let mut keys = ForkKeys { envp, buffer, path, starts: Vec::new(), action };
         keys.write(core, ids, seq);
         Ok(keys)
     }
@@ -67,7 +82,7 @@ impl ForkKeys {
             self.starts.push(at);
             at += string.len();
         };
-        put([b"ACTION=", KobjectAction::Fork.string()]);
+        put([b"ACTION=", self.action.string()]);
         put([b"DEVPATH=", &devpath]);
         put([b"SUBSYSTEM=", SUBSYSTEM]);
         put([b"PPID=", ids.parent_pid.to_string().as_bytes()]);
@@ -88,7 +103,7 @@ impl ForkKeys {
         let strings = self.strings(core);
         let slots: Vec<_> = strings.iter().map(|string| Some(string.as_slice())).collect();
         let path = core.string(self.path);
-        send_uevent(core, KobjectAction::Fork.string(), &path, Some(&slots), Gfp::KERNEL).await
+        send_uevent(core, self.action.string(), &path, Some(&slots), Gfp::KERNEL).await
     }
 
     /// The environment of a helper: `HOME=`, `PATH=`, the keys.

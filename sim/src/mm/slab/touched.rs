@@ -23,7 +23,7 @@ const ANY: u32 = u32::MAX;
 impl<T> Cache<T> {
     #[inline]
     pub(super) fn touch(&self, m: &Machine, handle: Handle<T>, access: Access) {
-        if m.explored.get() {
+        if m.is_explored() {
             self.tell(m, handle, access);
         }
     }
@@ -31,7 +31,7 @@ impl<T> Cache<T> {
     /// The object has been allocated by the lane that runs.
     #[inline]
     pub(super) fn name(&self, m: &Machine, handle: Handle<T>) {
-        if m.explored.get() {
+        if m.is_explored() {
             self.names.borrow_mut().insert(handle.generation, m.new_object(self.object, handle.index));
         }
     }
@@ -77,7 +77,7 @@ impl<T> Cache<T> {
         who: &str,
         f: impl FnOnce(&mut T) -> R,
     ) -> Result<R, Stale> {
-        if m.explored.get() {
+        if m.is_explored() {
             self.tell_part(m, handle, part, access);
         }
         self.get(m, handle, who, f)
