@@ -82,13 +82,14 @@ fn table(pieces: &[Piece], shown: &[Shown], out: &mut impl Write) -> io::Result<
                     ("\n Second wing: what stands beside it in 2.6.11, seen by running the genuine functions", "")
                 }
             };
-            writeln!(out, "{head}\n {:<5} {:<60} {said:<10} runs: all · random · pct", "", "")?;
+            writeln!(out, "{head}\n {:<5} {:<56} {said:<10} all · random · pct", "", "")?;
         }
         let date = if wing(piece) { shown.date.as_str() } else { "" };
-        writeln!(out, " {:<5} {:<60} {:<10} {}", shown.id, cut(shown.title, 60), cut(date, 10), effort(shown.search))?;
+        writeln!(out, " {:<5} {:<56} {:<10} {}", shown.id, cut(shown.title, 56), cut(date, 10), effort(shown.search))?;
         writeln!(out, "       {}", cut(&format!("{} · {}", smallest(shown), mend(shown)), WIDE - 7))?;
     }
-    writeln!(out, "\n A closer look: forklab museum {} · all of a property: forklab museum P18", shown[0].id)?;
+    writeln!(out, "\n all · random · pct: runs until found, by a complete search, at random, by random priorities")?;
+    writeln!(out, " A closer look: forklab museum {} · all of a property: forklab museum P18", shown[0].id)?;
     writeln!(out, " For programs: forklab museum --json · a run again: forklab replay LINE")
 }
 
