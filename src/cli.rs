@@ -2,6 +2,7 @@
 
 mod check;
 mod matrix;
+mod museum;
 mod run;
 mod shard;
 mod show;
@@ -33,6 +34,8 @@ enum Command {
     Run(run::RunArgs),
     /// One design against all properties, over every schedule and failure of small scenarios
     Check(check::CheckArgs),
+    /// What was found wrong with this notification, exhibit by exhibit: shown, replayed and mended
+    Museum(museum::MuseumArgs),
     /// Every allocation that fails, and what fork returns and each listener sees
     Faults(show::FaultsArgs),
     /// The memory of one message: slots, buffers, socket buffer, byte by byte
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args, &mut out),
         Some(Command::Replay(args)) => run::replay(&args, &mut out),
         Some(Command::Check(args)) => check::check(&args, &mut out),
+        Some(Command::Museum(args)) => museum::museum(&args, &mut out),
         Some(Command::Faults(args)) => show::faults(&args, &mut out),
         Some(Command::Layout(args)) => show::layout(&args, &mut out),
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),

@@ -44,15 +44,15 @@ pub use trial::{CaseTrial, Found, check_case};
 /// All properties, in the order of their numbers.
 pub const ALL: &[&Property] = &[
     &cost::P1,
-    &words::P7,
-    &words::P9,
-    &words::P10,
     &cost::P2,
     &gates::P3,
     &gates::P4,
     &gates::P5,
     &gates::P6,
+    &words::P7,
     &cost::P8,
+    &words::P9,
+    &words::P10,
     &numbers::P11,
     &numbers::P12,
     &cost::P13,
@@ -63,14 +63,14 @@ pub const ALL: &[&Property] = &[
     &safety::P18,
     &truth::P19,
     &truth::P20,
-    &words::P27,
-    &trust::P28,
     &loss::P21,
     &loss::P22,
     &loss::P23,
     &cost::P24,
     &cost::P25,
     &cost::P26,
+    &words::P27,
+    &trust::P28,
 ];
 
 /// What a property is about: the columns of the matrix are grouped by it.

@@ -47,6 +47,12 @@ fn workload_says(content: &[u8], message: &str) {
 
 const NOBODY: &str = "[[tasks]]\nname = \"p\"\ndoes = [\"exit 0\"]\n";
 
+/// What a scenario may be called: all that are built in.
+fn built_in() -> String {
+    let names: Vec<_> = forklab::lab::spec::BUILT_IN.iter().map(|(name, _)| *name).collect();
+    format!("a built-in scenario ({})", names.join(", "))
+}
+
 #[test]
 fn a_file_that_cannot_be_read_is_named() {
     says(&["run", "no.toml"], "no.toml: found no such file, expected a scenario (TOML)");
@@ -150,7 +156,7 @@ fn a_key_or_a_name_that_is_not_known_is_refused_with_those_that_are() {
         &format!("name = \"x\"\n[design]\nhook = \"start\"\n{NOBODY}"),
         "s.toml:3:8: found \"start\", expected one of end, end-saved-pid, after-wake, locked, before-wake",
     );
-    let built_in = "a built-in scenario (autoreap, boot-early, overrun, thread, tour)";
+    let built_in = built_in();
     for name in ["nosuch", ""] {
         says(
             &["run", name],
@@ -189,7 +195,7 @@ fn a_wrong_word_of_a_replay_line_is_pointed_at() {
     let line = |line: &str, message: &str| says(&["replay", line], &format!("<replay line>:1:{message}"));
     let keys =
         "one of hook, gate, sequence, format, delivery, sched, seed, fault, cpus, preempt, listeners, rcvbuf, pace";
-    let source = "a built-in scenario (autoreap, boot-early, overrun, thread, tour), file=PATH or workload=PATH";
+    let source = format!("{}, file=PATH or workload=PATH", built_in());
     let site = "SITE#N or SITE#N+, such as alloc_skb.head#1";
     let lane = "a lane's name and a count, like p4";
     line("", "1: found an empty line, expected v1, the version of replay lines");

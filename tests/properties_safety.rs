@@ -91,7 +91,7 @@ fn a_plain_child_that_stays_a_zombie_is_safe_and_a_saved_pid_is_safe_everywhere(
         assert_eq!(found("P18", safe), [false; 5], "{safe}");
     }
     let zombie = proof(Property::from_id("P18").expect("a property"), Case::of("zombie"), "hook=end");
-    insta::assert_snapshot!(zombie, @"");
+    insta::assert_snapshot!(zombie, @"proved in 3: hook=end");
 }
 
 #[test]
@@ -140,5 +140,5 @@ fn an_unlocked_counter_is_a_data_race_even_where_no_number_is_drawn_twice() {
 fn numbers_of_each_cpu_are_in_order_as_long_as_one_cpu_forks() {
     let property = Property::from_id("P14").expect("a property");
     let one = proof(property, Case::of("three-forks"), "hook=before-wake sequence=per-cpu format=connector-struct");
-    insta::assert_snapshot!(one, @"");
+    insta::assert_snapshot!(one, @"proved in 48: hook=before-wake sequence=per-cpu format=connector-struct");
 }

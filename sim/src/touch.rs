@@ -196,11 +196,11 @@ pub struct Shared<T> {
 struct Met {
     /// The first lane, as long as it is the only one.
     first: Option<LaneName>,
-    /// Another one came.
-    several: bool,
-    /// Somebody changed it, not atomically.
+    /// The first other one that came.
+    second: Option<LaneName>,
+    /// Somebody changed it since, not atomically.
     written: bool,
-    /// Locks that were held at every access so far; `None` before the first.
+    /// Locks that were held at every access since; `None` before that.
     locks: Option<Vec<&'static str>>,
     told: bool,
     /// Of which run this is, see [`Machine::begin`]: what came before a run is over.
@@ -217,7 +217,7 @@ impl<T: Copy> Shared<T> {
     /// A variable with the name that the kernel's source gives it.
     #[must_use]
     pub const fn new(name: &'static str, value: T) -> Shared<T> {
-        let met = Met { first: None, several: false, written: false, locks: None, told: false, run: 0 };
+        let met = Met { first: None, second: None, written: false, locks: None, told: false, run: 0 };
         Shared { name, value: Cell::new(value), met: RefCell::new(met) }
     }
 
@@ -267,17 +267,23 @@ impl<T: Copy> Shared<T> {
         if met.run != m.runs.get() {
             *met = Met { run: m.runs.get(), ..Met::default() };
         }
-        met.several |= *met.first.get_or_insert(lane) != lane;
+        // As long as one lane is there it needs no lock: it sets the variable up.
+        let first = *met.first.get_or_insert(lane);
+        if first == lane && met.second.is_none() {
+            return;
+        }
+        let second = *met.second.get_or_insert(lane);
+        // And what was set up before may be read by all.
         met.written |= writes;
         match &mut met.locks {
             None => met.locks = Some(held),
             Some(locks) => locks.retain(|lock| held.contains(lock)),
         }
-        if met.several && met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {
+        if met.written && !met.told && met.locks.as_ref().is_some_and(Vec::is_empty) {
             met.told = true;
-            let first = met.first.expect("somebody was here");
+            let other = if lane == first { second } else { first };
             let text = format!(
-                "unlocked shared counter: lanes {first} and {lane} meet in {} without a common lock",
+                "unlocked shared counter: lanes {other} and {lane} meet in {} without a common lock",
                 self.name
             );
             m.report(Rule::DataRace, text, None);

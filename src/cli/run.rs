@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -18,8 +19,9 @@ use sim::{LaneName, Schedule, What};
 
 use super::{Failure, Found};
 use crate::input::InputError;
-use crate::lab::run::{Loaded, Report, Watch, run as run_loaded};
+use crate::lab::run::{Loaded, Watch, run as run_loaded};
 use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
+use crate::museum::story::{Line, Story, Told, is_id, tell};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
 use crate::render::pcap::Pcap;
@@ -88,7 +90,7 @@ impl DesignArgs {
 #[derive(Args, Debug)]
 #[command(group(ArgGroup::new("source").args(["scenario", "workload"]).required(true)))]
 pub(super) struct RunArgs {
-    /// A scenario file (.toml), or the name of a built-in scenario
+    /// A scenario file (.toml), the name of a built-in scenario, or an experiment of the museum, such as G16
     #[arg(value_name = "SCENARIO")]
     scenario: Option<String>,
     /// A recorded workload, csv or csv.gz
@@ -181,6 +183,29 @@ fn pace(text: &str) -> Result<Pace, String> {
 }
 
 impl RunArgs {
+    /// An experiment has a machine, a kernel and listeners of its own: only who answers can be asked for.
+    fn story(&self, id: &str) -> Result<Story, InputError> {
+        let flags = [
+            ("--hook", self.design.hook.is_some()),
+            ("--gate", self.design.gate.is_some()),
+            ("--sequence", self.design.sequence.is_some()),
+            ("--format", self.design.format.is_some()),
+            ("--delivery", self.design.delivery.is_some()),
+            ("--sched", self.sched.is_some()),
+            ("--fault", !self.fault.is_empty()),
+            ("--cpus", self.cpus.is_some()),
+            ("--preempt", self.preempt),
+            ("--listeners", self.listeners.is_some()),
+            ("--rcvbuf", self.rcvbuf.is_some()),
+            ("--pace", self.pace.is_some()),
+        ];
+        if let Some((flag, _)) = flags.iter().find(|(_, asked)| *asked) {
+            return Err(refused(flag, "that flag with a scenario: an experiment has its own machine and kernel"));
+        }
+        let story = Story::of(id).map_err(|(found, expected)| InputError::new("<experiment>", found, expected))?;
+        Ok(Story { told: self.seed.map_or(story.told, Told::Seed), ..story })
+    }
+
     fn spec(&self) -> Result<Spec, InputError> {
         let source = match (&self.scenario, &self.workload) {
             (_, Some(path)) => Source::Workload(path.clone()),
@@ -224,12 +249,18 @@ impl RunArgs {
 
 /// `forklab run`.
 pub(super) fn run(args: &RunArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    execute(args.spec()?, &args.look, out)
+    match args.scenario.as_deref().filter(|id| is_id(id)) {
+        Some(id) => execute_story(&args.story(id)?, &args.look, out),
+        None => execute(args.spec()?, &args.look, out),
+    }
 }
 
 /// `forklab replay`.
 pub(super) fn replay(args: &ReplayArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    execute(args.line.join(" ").parse()?, &args.look, out)
+    match args.line.join(" ").parse()? {
+        Line::Run(spec) => execute(*spec, &args.look, out),
+        Line::Story(story) => execute_story(&story, &args.look, out),
+    }
 }
 
 /// Writes the JSON trace as the run goes on; the first error is kept for the end.
@@ -259,10 +290,13 @@ impl Drop for JsonLines {
     }
 }
 
-fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
-    check(&spec, look)?;
-    let loaded = load(spec)?;
-    let mut watch = Watch { progress: Some(acts_bar()), ..Watch::default() };
+/// Runs something under the eyes that were asked for; also its trace, if that is to be drawn.
+fn watched<R>(
+    look: &Look,
+    progress: Option<Progress>,
+    run: impl FnOnce(Watch) -> Result<R, InputError>,
+) -> Result<(R, Vec<Event>), Failure> {
+    let mut watch = Watch { progress, ..Watch::default() };
     let recording = Recording::default();
     let error = Rc::default();
     match look.trace {
@@ -277,7 +311,7 @@ fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failu
     if let Some((pcap, _)) = &pcap {
         watch.sinks.push(Box::new(pcap.sink()));
     }
-    let report = run_loaded(&loaded, watch)?;
+    let report = run(watch)?;
     if let Some(error) = error.take() {
         return Err(error.into());
     }
@@ -285,24 +319,42 @@ fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failu
         let finished = pcap.finish();
         finished.map_err(|error| unwritable(path, &error))?;
     }
-    draw(look, &recording.take(), &report, out)?;
+    Ok((report, recording.take()))
+}
+
+fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
+    check(look)?;
+    if look.trace == Trace::Lanes && matches!(spec.source, Source::Workload(_)) {
+        return Err(refused(
+            "--trace lanes with a workload",
+            "graph, json or none: a recording has a lane for each of its tasks",
+        )
+        .into());
+    }
+    let loaded = load(spec)?;
+    let (report, events) = watched(look, Some(acts_bar()), |watch| run_loaded(&loaded, watch))?;
+    draw(look, &events, &report, out)?;
     Ok(!report.violations.is_empty())
 }
 
+fn execute_story(story: &Story, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
+    check(look)?;
+    let (telling, events) = watched(look, None, |watch| tell(story, watch))?;
+    draw(look, &events, &telling, out)?;
+    Ok(!telling.violations.is_empty())
+}
+
+fn refused(found: &str, expected: &str) -> InputError {
+    InputError::new("<command line>", found, expected)
+}
+
 /// What cannot be shown together is refused before anything runs.
-fn check(spec: &Spec, look: &Look) -> Result<(), InputError> {
-    let refuse = |found: &str, expected: &str| Err(InputError::new("<command line>", found, expected));
+fn check(look: &Look) -> Result<(), InputError> {
     if look.json && look.trace != Trace::None {
-        return refuse("--json with --trace", "one of them: both go to standard output");
+        return Err(refused("--json with --trace", "one of them: both go to standard output"));
     }
     if look.all && look.trace != Trace::Lanes {
-        return refuse("--all", "--trace lanes with it");
-    }
-    if look.trace == Trace::Lanes && matches!(spec.source, Source::Workload(_)) {
-        return refuse(
-            "--trace lanes with a workload",
-            "graph, json or none: a recording has a lane for each of its tasks",
-        );
+        return Err(refused("--all", "--trace lanes with it"));
     }
     Ok(())
 }
@@ -323,7 +375,9 @@ pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is written here"))
 }
 
-fn acts_bar() -> Box<dyn FnMut(usize, usize)> {
+type Progress = Box<dyn FnMut(usize, usize)>;
+
+fn acts_bar() -> Progress {
     let bar = bar(0, "running  {wide_bar} {human_pos}/{human_len} acts  {per_sec}  {eta}");
     Box::new(move |begun, of| {
         bar.set_length(of as u64);
@@ -356,7 +410,12 @@ fn unwritable(name: impl Into<String>, error: &PcapError) -> InputError {
     }
 }
 
-fn draw(look: &Look, events: &[Event], report: &Report, out: &mut impl Write) -> io::Result<()> {
+fn draw(
+    look: &Look,
+    events: &[Event],
+    report: &(impl fmt::Display + serde::Serialize),
+    out: &mut impl Write,
+) -> io::Result<()> {
     match look.trace {
         Trace::Lanes => {
             let detail = if look.all { Detail::All } else { Detail::Calls };

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use fork_model::facts::Fact;
 use sim::mm::{Failed, FaultRule, Faults};
-use sim::{Calm, Chooser, Ended};
+use sim::{Calm, Chooser, Ended, Machine};
 
 use crate::lab::program::Play;
 use crate::lab::world::{NoRoom, Setup, World};
@@ -81,14 +81,30 @@ pub fn observe_with(
     ask_for_faults: impl FnOnce(&mut Faults),
     chooser: impl Chooser + 'static,
 ) -> Result<Observed, NoRoom> {
+    observe_prepared(setup, scenario, |_| (), ask_for_faults, chooser)
+}
+
+/// The same; `prepare` gets the machine when the kernel is up and nothing of the run has happened.
+///
+/// # Errors
+/// Those of [`observe`].
+pub fn observe_prepared(
+    setup: &Setup,
+    scenario: &ScenarioFile,
+    prepare: impl FnOnce(&Machine),
+    ask_for_faults: impl FnOnce(&mut Faults),
+    chooser: impl Chooser + 'static,
+) -> Result<Observed, NoRoom> {
     let (world, scenario) = booted(setup, scenario)?;
     let world = Rc::new(world);
     world.begin(chooser);
     let m = world.sys.m.clone();
+    prepare(&m);
     world.sys.record_facts(true);
     m.mem.faults(ask_for_faults);
     Play::new(&world, scenario).start();
     let ended = m.run();
+    world.sys.forget_the_stopped();
     let steps = m.step();
     // What follows is no part of the run, and nobody's choice.
     m.hand_over(Calm);

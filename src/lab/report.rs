@@ -17,7 +17,7 @@ pub(crate) fn n(number: u64) -> String {
     text
 }
 
-fn plural(count: u64, one: &str, many: &str) -> String {
+pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", n(count), if count == 1 { one } else { many })
 }
 
@@ -59,7 +59,7 @@ fn write(r: &Report, out: &mut String) -> fmt::Result {
         writeln!(out, " design    {design}")?;
     }
     followed(r, out)?;
-    violations(r, out)?;
+    violations(&r.violations, out)?;
     writeln!(out, " trace     sha256 {}", r.trace_hash)?;
     writeln!(out, " replay    forklab replay '{}'", r.replay)
 }
@@ -153,8 +153,8 @@ fn followed(r: &Report, out: &mut String) -> fmt::Result {
     Ok(())
 }
 
-fn violations(r: &Report, out: &mut String) -> fmt::Result {
-    for v in &r.violations {
+pub(crate) fn violations(violations: &[sim::Violation], out: &mut String) -> fmt::Result {
+    for v in violations {
         let at = if v.lane.is_empty() { String::new() } else { format!("lane {}, ", v.lane) };
         writeln!(out, " found     {at}step {}: {}", v.step, v.text.replace('\n', "\n           "))?;
         if let Some(cause) = &v.cause {

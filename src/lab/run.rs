@@ -316,6 +316,7 @@ pub fn run(loaded: &Loaded, watch: Watch) -> Result<Report, InputError> {
     world.sys.record_facts(loaded.spec.law.is_some());
     start();
     let ended = m.run();
+    world.sys.forget_the_stopped();
     if let Some(objection) = m.objection() {
         return Err(cannot_follow(&objection));
     }

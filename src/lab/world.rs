@@ -157,6 +157,7 @@ impl World {
         self.sys.m.begin(chooser);
         *self.sys.truth.borrow_mut() = Some(Truth::default());
         self.sys.core.fork_outcomes.take();
+        self.sys.core.env_strings.take();
     }
 
     /// A fork was tried, and an event may have been sent: listeners that count them look up.

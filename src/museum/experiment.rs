@@ -32,6 +32,19 @@ pub struct Experiment {
     pub judge: fn(&Rc<System>),
 }
 
+impl PartialEq for Experiment {
+    fn eq(&self, other: &Experiment) -> bool {
+        self.id == other.id
+    }
+}
+impl Eq for Experiment {}
+
+impl std::fmt::Debug for Experiment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.id)
+    }
+}
+
 impl Experiment {
     /// Tells the story once. The machine that is returned has the violations, and the trace's hash if `prepare` asked for it.
     ///

@@ -89,7 +89,7 @@ property! {
     P13 "one lock is taken by every CPU at every fork", Cost;
     said: ["2005-03-17" "Jesse Barnes" "200503170856.57893.jbarnes@engr.sgi.com"];
     rules: [];
-    cases: [Case::of("two-forks")];
+    cases: [Case::of("neighbours")];
     fn p13(run) {
         let Some(told) = run.told().find(|told| told.paid.waits > 0) else { return Ok(()) };
         let forks = run.told().count() as u64;

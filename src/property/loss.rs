@@ -82,7 +82,7 @@ property! {
     P23 "an overrun sticks to a listener, and one failed copy to all that follow", Loss;
     said: ["2005-02-11" "read off netlink_broadcast(), see G27 and G31" "1108109504.30559.43"];
     rules: [];
-    cases: [Case::of("two-by-two").with_faults(1), Case::of("three-listeners").with_faults(1)];
+    cases: [Case::of("two-late").with_faults(1), Case::of("three-listeners").with_faults(1)];
     fn p23(run) {
         let sys = &run.observed.world.sys;
         let with_room = |why: Why, room: i32| room >= 0 && matches!(why, Why::Latched | Why::Untried);

@@ -2,16 +2,17 @@
 
 use fork_model::Design;
 use serde::{Deserialize, Serialize};
-use sim::Chooser;
+use sim::choice::Follow;
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::parallel::{How, explore};
 use sim::explore::random::Random;
 use sim::explore::shrink::shrink as shrink_answers;
 use sim::explore::{Finding, Ran, Trial, Verdict, search};
 use sim::mm::{FaultRule, Faults, Times};
+use sim::{Chooser, Machine};
 
 use crate::input::InputError;
-use crate::lab::observe::{Observed, observe_with};
+use crate::lab::observe::{Observed, observe_prepared, observe_with};
 use crate::lab::run::faults_of_file;
 use crate::lab::spec::{Asked, Order, Source, Spec};
 use crate::lab::world::Setup;
@@ -131,6 +132,41 @@ impl CaseTrial {
     }
 }
 
+impl CaseTrial {
+    /// The same, what is left out included, under another design.
+    #[must_use]
+    pub fn under(&self, design: Design) -> CaseTrial {
+        let spec = Spec { design: Asked::from(design), ..Spec::new(self.source.clone()) };
+        let setup = spec.setup(Some(&self.scenario));
+        let (scenario, cuts) = (self.scenario.clone(), self.cuts.clone());
+        CaseTrial { design, setup, scenario, cuts, source: self.source.clone(), ..*self }
+    }
+
+    /// The scenario, and what is left out of it, as a replay line has them: `autoreap cut=elsa`.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let line = Spec { cuts: self.cuts.clone(), ..Spec::new(self.source.clone()) }.to_string();
+        line.split(' ').skip(1).filter(|word| *word != "fault=none").collect::<Vec<_>>().join(" ")
+    }
+
+    /// The failures of the scenario, and those that are explored.
+    fn ask_for(&self, faults: &mut Faults) {
+        faults_of_file(faults, Some(&self.scenario));
+        faults.explore = self.faults;
+    }
+
+    /// The hash of the trace of a finding, run by its answers: what its replay line must give again.
+    #[must_use]
+    pub fn trace_hash(&self, finding: &Finding) -> String {
+        let chooser = Follow::new(finding.choices.answers.clone());
+        let prepare = |m: &Machine| m.trace.start_hash();
+        let observed = observe_prepared(&self.setup, &self.scenario, prepare, |faults| self.ask_for(faults), chooser);
+        let observed = observed.expect("a scenario that is explored is small");
+        self.property.broken_in(&Run { design: self.design, observed: &observed });
+        observed.world.sys.m.trace.hash().expect("started before the run")
+    }
+}
+
 /// The last step that somebody else than the calm run decided about. What follows is calm, and need not be written.
 fn last_decision(finding: &Finding) -> u64 {
     let choices = &finding.choices;
@@ -145,12 +181,7 @@ impl CaseTrial {
     /// If the scenario's tasks have no room on its machine.
     #[must_use]
     pub fn observe(&self, chooser: Box<dyn Chooser>) -> Observed {
-        let explore = self.faults;
-        let ask = |faults: &mut Faults| {
-            faults_of_file(faults, Some(&self.scenario));
-            faults.explore = explore;
-        };
-        let observed = observe_with(&self.setup, &self.scenario, ask, chooser);
+        let observed = observe_with(&self.setup, &self.scenario, |faults| self.ask_for(faults), chooser);
         observed.expect("a scenario that is explored is small")
     }
 }

@@ -48,11 +48,11 @@ pub(super) async fn send(sys: &System, ids: &ForkIds, seq: Option<Seq>) -> Resul
 /// One skb of exactly the messages is allocated, as the connector would; each has its `nlmsghdr`, as dumps have.
 ///
 /// # Errors
-/// Those of [`send`], for all of them: they share the buffer and its fate. A format that does not say how long a message is
-/// cannot be sent like this ([`crate::Design::check`]); its events are sent one by one, and the last error is the answer.
+/// Those of [`send`], for all of them: they share the buffer and its fate. A format of no connector does not say
+/// how long a message is ([`crate::Design::check`]): its events are sent one by one, and the first error is the answer.
 pub(super) async fn send_batch(sys: &System, events: &[(ForkIds, Option<Seq>)]) -> Result<(), Errno> {
     let format = sys.config.design.format;
-    if format.over() != Over::Connector {
+    if !matches!(format, Format::ConnectorAscii | Format::ConnectorStruct) {
         let mut result = Ok(());
         for (ids, seq) in events {
             result = result.and(Box::pin(send(sys, ids, *seq)).await);

@@ -77,7 +77,10 @@ pub fn why(trial: &dyn Trial, finding: &Finding) -> Why {
 fn nearest(trial: &dyn Trial, finding: &Finding, count: usize) -> Option<Nearest> {
     let choices = &finding.choices;
     for at in (0..count).rev() {
-        for instead in (0..choices.of[at]).filter(|answer| *answer != choices.answers[at]) {
+        // The nearest answer first: of a size that is too large, the largest that is not.
+        let mut others: Vec<u32> = (0..choices.of[at]).filter(|answer| *answer != choices.answers[at]).collect();
+        others.sort_by_key(|answer| answer.abs_diff(choices.answers[at]));
+        for instead in others {
             let mut answers = choices.answers[..at].to_vec();
             answers.push(instead);
             let calm = answers.clone();

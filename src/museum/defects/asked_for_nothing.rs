@@ -16,7 +16,6 @@ const LAW: Law = Law { id: "G22", sentence: "a kset is asked about an event only
 /// Item 22: the filter operation is asked before the action is looked up.
 ///
 /// A filter may keep account of what it lets through; for an unknown action nothing goes through, and it is not told.
-/// Later kernels look the action up first.
 ///
 /// Tried: all known actions, and some that are none; a filter that says yes or no.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -24,7 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a filter is asked about an action that does not exist",
     says: "kobject_hotplug() asks the kset's filter before it looks up the action. For a number that is no action the filter \
            answers for an event that can never be sent, and is not told what became of it.",
-    mended_by: "the action is looked up first, as later kernels do",
+    mended_by: "here: the action is looked up first",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ActionFirst),
     faults: 0,

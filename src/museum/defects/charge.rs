@@ -14,8 +14,8 @@ const LAW: Law = Law { id: "G29", sentence: "a listener is never charged more th
 
 /// Item 29: admission is tested before the charge.
 ///
-/// A queue that is exactly full, or one byte below, takes one more message, of any size. So it stayed for two
-/// decades, and on purpose: else a buffer smaller than a message would get none.
+/// A queue that is exactly full, or one byte below, takes one more message, of any size. So it stayed in later
+/// kernels, and on purpose: else a buffer smaller than a message would get none.
 ///
 /// Tried: buffers of 2,000, 500 and 256 bytes, one to nine messages of 244.
 pub(super) const EXPERIMENT: Experiment = Experiment {

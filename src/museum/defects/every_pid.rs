@@ -15,7 +15,7 @@ const LAW: Law = Law { id: "G37", sentence: "a pid is given as long as one is fr
 /// Item 37: the search stops before `last_pid`, and does not start again from 300 if that was the last one.
 ///
 /// If the only free pid is `last_pid` itself, the second look at its page ends one bit too early, and `fork()` answers
-/// -EAGAIN. If `last_pid` is 300 it gives up when it wraps. The early end was removed in 2.6.36.
+/// -EAGAIN. If `last_pid` is 300 it gives up when it wraps.
 ///
 /// Tried: `pid_max` from 302 to 306, the smallest that sysctl allows and some more, each one pid that may be free, each
 /// `last_pid` from 299 on.
@@ -24,7 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "fork() fails though a pid is free",
     says: "alloc_pidmap() looks at the page it began in twice, and the second time stops before last_pid. If last_pid is the \
            only number that is free, the fork fails with -EAGAIN.",
-    mended_by: "the second look takes the whole page, as in 2.6.36, and a wrap to 300 is no reason to give up",
+    mended_by: "here: the second look takes the whole page, and a wrap to 300 is no reason to give up",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::EveryPid),
     faults: 0,

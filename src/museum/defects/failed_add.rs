@@ -26,7 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a failed kobject_add() takes a reference of the parent that is not its own",
     says: "When sysfs refuses a new object, kobject_add() gives the parent's reference back and leaves the pointer to it. The \
            last put of the object gives the reference back again: the parent dies while its owner still uses it.",
-    mended_by: "the error path clears the parent pointer, as in 2.6.25",
+    mended_by: "the error path clears the parent pointer, as it does in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FailedAdd),
     faults: 0,

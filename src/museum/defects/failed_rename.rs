@@ -18,7 +18,7 @@ const LAW: Law = Law { id: "G23", sentence: "a rename that fails leaves the name
 ///
 /// `kobject_set_name()` formats into the array to learn the length. If the name needs memory and there is none (or the
 /// arguments grow meanwhile, -EFAULT), it says so; an object whose name lives in the array has by then the first 19
-/// characters of the new one. Since 2.6.24 a name is always memory of its own, and the old one goes last.
+/// characters of the new one. In later kernels a name is always memory of its own, and the old one goes last.
 ///
 /// Tried: old names of 3, 19 and 20 characters, new ones of 18 to 22, growing or not; one allocation fails.
 pub(super) const EXPERIMENT: Experiment = Experiment {

@@ -25,7 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "after a loss a listener with room goes on losing",
     says: "A message that does not fit latches the socket: nothing more is delivered until a receive finds the queue empty, \
            however much room there is. A listener that reads all but one of its messages still gets none.",
-    mended_by: "here: only a full buffer keeps a message back; Linux has the latch to this day",
+    mended_by: "here: only a full buffer keeps a message back; later kernels keep the latch",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::NoLatch),
     faults: 0,

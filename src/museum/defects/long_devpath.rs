@@ -12,7 +12,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, number, object, 
 /// Item 16: `DEVPATH` and `SUBSYSTEM` are printed into 1,024 bytes, however long they are.
 ///
 /// With `add` and `block` a path of 979 characters fits, 980 writes one byte past the buffer, and so on. Up to 999 the
-/// event is even delivered; from 1,000 on the message panics, or not, by rounding (G15). Since 2.6.24 every variable is
+/// event is even delivered; from 1,000 on the message panics, or not, by rounding (G15). In later kernels every variable is
 /// added with a bound, and the event is refused if one does not fit.
 ///
 /// Tried: kset names of 5, 10 and 19 characters, paths of 970 to 1,040.
@@ -21,7 +21,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a long path is written past the end of its buffer",
     says: "kobject_hotplug() prints DEVPATH and SUBSYSTEM into a buffer of 1,024 bytes and asks neither for its length. \
            From 980 characters on (in block) it writes over what lies behind, and may still deliver the event.",
-    mended_by: "each variable is written with a bound, and an event that does not fit is refused, as in 2.6.24",
+    mended_by: "each variable is written with a bound, and an event that does not fit is refused: add_uevent_var() of later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::BoundHotplug),
     faults: 0,

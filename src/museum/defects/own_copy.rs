@@ -24,7 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "one failed copy is lost for all later listeners",
     says: "If the copy for one listener cannot be made, netlink_broadcast() marks all who come after it as overrun, without \
            trying theirs. They have room, there may be memory again, and they lose the message.",
-    mended_by: "here: each listener's copy is tried by itself; Linux gives up to this day",
+    mended_by: "here: each listener's copy is tried by itself; later kernels give up, too",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::OwnCopy),
     faults: 2,
@@ -36,7 +36,7 @@ async fn story(sys: Rc<System>) {
     initcalls(&sys).await;
     let kobj = object(&sys, b"sda").await;
     let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners", 1..=4)) {
+    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=4)) {
         socks.push(listener(&sys, pid, None).await);
     }
     if kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await == Err(Errno::NoMem) {

@@ -19,7 +19,7 @@ const LAW: Law = Law {
 /// Item 12: a broadcast of the kernel leaves the groups in its control block at zero.
 ///
 /// The listener's `recvfrom()` says port id 0 and groups 0, as for a message to itself alone. A listener that checks by
-/// the address that it got a broadcast of the kernel cannot. Since 2.6.14 the group is in the message.
+/// the address that it got a broadcast of the kernel cannot. In later kernels the group is in the message.
 ///
 /// Tried: listeners of no group, of another one, of group 1 and of several.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -27,7 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "the address of an event names no group",
     says: "A uevent is sent to group 1, but nobody writes that into the message's control block: the listener reads a sender \
            with port id 0 and groups 0, as if the message had been sent to it alone.",
-    mended_by: "the broadcast notes its group in the message, as in 2.6.14",
+    mended_by: "the broadcast notes its group in the message, as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::SenderGroup),
     faults: 0,

@@ -26,7 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "the sender whose message fills a buffer loses its CPU",
     says: "netlink_broadcast() calls yield() when a delivery has pushed a listener over its limit and the caller may sleep. One \
            slow listener makes whoever sends that message wait for all others who want the CPU.",
-    mended_by: "here: no yield; Linux has it to this day",
+    mended_by: "here: no yield; later kernels keep it",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::NoYield),
     faults: 0,
@@ -37,14 +37,14 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 async fn story(sys: Rc<System>) {
     initcalls(&sys).await;
     let kobj = object(&sys, b"sda").await;
-    for pid in (500..).take(number(&sys.m, "listeners", 1..=2)) {
+    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
         listener(&sys, pid, pick(&sys.m, "its buffer: default, smallest", &[None, Some(0)])).await;
     }
     let sleeps = pick(&sys.m, "kobject_uevent_atomic, kobject_uevent", &[false, true]);
     let ran = Rc::new(Cell::new(false));
     let other = ran.clone();
     sys.m.spawn("other", async move { other.set(true) });
-    let messages = number(&sys.m, "messages", 1..=3);
+    let messages = number(&sys.m, "messages, from 1", 1..=3);
     for sent in 1..=messages {
         let change = KobjectAction::Change.number();
         // Whether it was queued is not of interest.

@@ -14,7 +14,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, number};
 ///
 /// `send_uevent()` allocates header + 1,024, rounded up to the cache line, and copies the environment unchecked: 1,024 to
 /// 1,087 bytes fit, by the length of the header; one more is `skb_over_panic()`, with all memory of the event lost.
-/// Since 2.6.24 the message is allocated as large as the environment.
+/// In later kernels the message is allocated as large as the environment.
 ///
 /// Tried: paths of 2 to 4 bytes, environments of 1,060 to 1,090 bytes.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -22,7 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "one byte of environment too many panics",
     says: "send_uevent() makes room for 1,024 bytes of environment plus whatever rounding to the cache line happens to add, \
            and copies without looking. An environment that is larger ends in skb_over_panic(): a BUG, not an error.",
-    mended_by: "the message is allocated as large as its environment, as in 2.6.24",
+    mended_by: "the message is allocated as large as its environment, as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FitMessage),
     faults: 0,

@@ -15,14 +15,14 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, pick};
 ///
 /// The object has one reference, no type and no release function. A put brings the count to 0, and cleanup clears the
 /// name pointer of memory that stays in use: the next fork event measures the path and follows NULL, in the forking
-/// process. Since 2.6.25 cleanup calls an
+/// process. In later kernels cleanup calls an
 /// object without a release function broken, and static kobjects are documented as wrong.
 pub(super) const EXPERIMENT: Experiment = Experiment {
     id: "G10",
     title: "a put on the static fork_kobj makes every later fork oops",
     says: "fork_kobj lies in static memory with one reference. One kobject_put() too many cleans it up: its name pointer \
            becomes NULL, though the object goes on being used, and the next fork event follows that pointer.",
-    mended_by: "an object without a release function is static: its last reference cannot be put",
+    mended_by: "here: an object without a release function is static: its last reference cannot be put",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::StaticObject),
     faults: 0,

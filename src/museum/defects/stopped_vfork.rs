@@ -15,7 +15,7 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, pick};
 /// Item 8: `CLONE_VFORK` waits for the child, `CLONE_STOPPED` does not wake it.
 ///
 /// Both together block the parent, uninterruptibly, until somebody else continues a child whose number nobody has been
-/// told: not even the fork event, which comes after the wait. `CLONE_STOPPED` went in 2.6.38.
+/// told: not even the fork event, which comes after the wait. Later kernels have no `CLONE_STOPPED`.
 ///
 /// Tried: a fork with neither, either and both flags; the child exits as soon as it runs.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -23,7 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "vfork of a child that is born stopped blocks the parent for ever",
     says: "With CLONE_STOPPED the child is not woken, with CLONE_VFORK the parent waits for it. do_fork() takes both at once, \
            and the parent waits for a child of whose number nobody, not even a listener, has heard.",
-    mended_by: "here: the two flags together are refused; CLONE_STOPPED was removed in 2.6.38",
+    mended_by: "here: the two flags together are refused; later kernels have no CLONE_STOPPED",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::StoppedVfork),
     faults: 0,

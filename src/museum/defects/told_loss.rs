@@ -16,7 +16,7 @@ const LAW: Law =
 /// Item 30: every listener is full, and the answer is "no such process".
 ///
 /// `netlink_broadcast()` says -ENOBUFS only if a copy could not be made and nobody got the message; a full buffer counts
-/// as nobody there, and as success if somebody else had room. Since 2.6.30 a listener may ask that its loss be told
+/// as nobody there, and as success if somebody else had room. In later kernels a listener may ask that its loss be told
 /// (`NETLINK_BROADCAST_ERROR`); uevents do not.
 ///
 /// Tried: one or two listeners with the default or the smallest buffer, one to four messages.
@@ -25,7 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a sender whose every listener is full hears that there is none",
     says: "netlink_broadcast() answers -ESRCH, no such process, when the listeners are there but full, and 0 when only one of \
            them was. The sender cannot know that a message was lost.",
-    mended_by: "a full listener makes the answer -ENOBUFS, as a listener may ask for since 2.6.30",
+    mended_by: "a full listener makes the answer -ENOBUFS, as a listener of later kernels may ask for",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ToldLoss),
     faults: 0,
@@ -37,11 +37,11 @@ async fn story(sys: Rc<System>) {
     initcalls(&sys).await;
     let kobj = object(&sys, b"sda").await;
     let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners", 1..=2)) {
+    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
         let rcvbuf = pick(&sys.m, "its buffer: default, smallest", &[None, Some(0)]);
         socks.push(listener(&sys, pid, rcvbuf).await);
     }
-    for _ in 0..number(&sys.m, "messages", 1..=4) {
+    for _ in 0..number(&sys.m, "messages, from 1", 1..=4) {
         let before: Vec<_> = socks.iter().map(|sock| queued(&sys, *sock)).collect();
         let result = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
         let lost = socks.iter().zip(before).filter(|(sock, before)| queued(&sys, **sock) == *before).count();

@@ -17,7 +17,7 @@ const LAW: Law =
 ///
 /// Each event is allocated with 1,024 bytes to spare, then moved to a smaller buffer. Without memory for that it goes on
 /// as it is, and 1,320 bytes are charged in place of some 250: five times fewer messages fit, in the very moment when
-/// memory is short. Since 2.6.24 an event is allocated in its size, and there is nothing to trim.
+/// memory is short. In later kernels an event is allocated in its size, and there is nothing to trim.
 ///
 /// Tried: one or two listeners, one message, one allocation fails.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -25,7 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "without memory to trim it a message is charged five times over",
     says: "An event is allocated with 1,024 spare bytes and moved to a smaller buffer before it is sent. If there is no memory \
            for the small one, the large one is queued, and its listener is charged 1,320 bytes for ten.",
-    mended_by: "the message is allocated as large as its environment, as in 2.6.24: nothing is left to trim",
+    mended_by: "the message is allocated as large as its environment, as in later kernels: nothing is left to trim",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FitMessage),
     faults: 1,
@@ -37,7 +37,7 @@ async fn story(sys: Rc<System>) {
     initcalls(&sys).await;
     let kobj = object(&sys, b"sda").await;
     let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners", 1..=2)) {
+    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
         socks.push(listener(&sys, pid, None).await);
     }
     // Who did not get it pays nothing.

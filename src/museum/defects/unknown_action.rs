@@ -14,7 +14,7 @@ const LAW: Law = Law { id: "G14", sentence: "kobject_uevent() gives back all it 
 
 /// Item 14: the path is allocated before the action is looked up, and forgotten if there is no such action.
 ///
-/// It returns -EINVAL and leaks as many bytes as the path has. Later kernels look the action up before anything else.
+/// It returns -EINVAL and leaks as many bytes as the path has.
 ///
 /// Tried: all known actions, then 0, -1 and 9 to 12; with and without an attribute; both callers; one allocation fails.
 pub(super) const EXPERIMENT: Experiment = Experiment {
@@ -22,7 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "an unknown action leaks the path",
     says: "do_kobject_uevent() computes the path first and looks up the action second. For a number that is no action it \
            returns -EINVAL and never frees the path.",
-    mended_by: "the action is looked up first, as later kernels do",
+    mended_by: "here: the action is looked up first",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ActionFirst),
     faults: 1,

@@ -38,7 +38,7 @@ pub(super) const P13: Exhibit = Exhibit {
     property: &property::cost::P13,
     title: "one lock is taken by every CPU at every fork",
     says: "Numbers under one spinlock: who forks while another CPU draws its number stands before the lock. A count for each CPU needs no lock.",
-    case: Case::of("two-forks"),
+    case: Case::of("neighbours"),
     design: "sequence=locked format=connector-struct",
     mended: Mended::By("sequence=per-cpu format=connector-struct"),
 };

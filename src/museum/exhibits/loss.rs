@@ -42,7 +42,7 @@ pub(super) const P23A: Exhibit = Exhibit {
     property: &property::loss::P23,
     title: "an overrun sticks until the queue is drained",
     says: "Once a listener has lost a message it gets no other before it has read its queue empty, whatever room it has (G27 mends the kernel). Queues of signals have no such latch.",
-    case: Case::of("two-by-two").with_faults(1),
+    case: Case::of("two-late").with_faults(1),
     design: "",
     mended: Mended::By("delivery=signal"),
 };

@@ -35,7 +35,7 @@ pub(super) const P9B: Exhibit = Exhibit {
     says: "Whoever takes the two unused slots for untidiness and hands over a single string has send_uevent() start behind \
            the NULL.",
     case: Case::of("first-fork"),
-    design: "format=one-slot",
+    design: "gate=has-listeners format=one-slot",
     mended: Mended::By("format=connector-struct"),
 };
 

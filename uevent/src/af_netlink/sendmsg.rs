@@ -5,7 +5,8 @@
 
 use sim::{Errno, Gfp};
 
-use super::{Caller, Delivered, SockRef, loss, netlink_autobind, netlink_broadcast, netlink_broadcast_deliver};
+use super::loss::lose;
+use super::{Caller, Delivered, SockRef, netlink_autobind, netlink_broadcast, netlink_broadcast_deliver};
 use crate::Core;
 use crate::skbuff::{alloc_skb, kfree_skb, skb_put};
 
@@ -52,11 +53,11 @@ pub async fn netlink_sendmsg(
     };
     let protocol = core.address(sk, |s| s.protocol);
     let receiver = core.table_look(protocol, |t| t.pids.get(&port).copied());
-    let sent = receiver.map(|receiver| netlink_broadcast_deliver(core, receiver, skb));
+    let sent = receiver.map(|receiver| (receiver, netlink_broadcast_deliver(core, receiver, skb)));
     match sent {
-        Some(Delivered::Yes(_)) => Ok(()),
-        Some(Delivered::No(why)) => {
-            loss::lose(core, receiver.expect("it refused"), why);
+        Some((_, Delivered::Yes(_))) => Ok(()),
+        Some((receiver, Delivered::No(why))) => {
+            lose(core, receiver, why);
             kfree_skb(core, skb);
             Err(Errno::Again)
         }
