@@ -35,7 +35,7 @@ pub struct Effort {
 
 impl Default for Effort {
     fn default() -> Effort {
-        Effort { runs: 400, steps: 16_000, random: 40, seed: 1 }
+        Effort { runs: 1_600, steps: 64_000, random: 40, seed: 1 }
     }
 }
 

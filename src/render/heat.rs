@@ -25,7 +25,9 @@ const GAP: u32 = 8;
 /// A concern's name has room, however few columns it has.
 const CONCERN: u32 = 66;
 /// The slanted titles.
-const TITLES: u32 = 260;
+const TITLES: u32 = 290;
+/// Letters of one of them.
+const TITLE: usize = 56;
 /// Where the first row of the head ends.
 const HEAD: u32 = 120;
 /// Scores of the front that are written out.
@@ -354,8 +356,16 @@ fn titles(matrix: &Matrix, columns: &[Column], concerns: &[(Concern, u32, u32)],
     for column in columns {
         let property = &matrix.survey.properties[column.number];
         let x = column.x + 14;
-        let text = xml(&format!("{} {}", property.id, property.title));
-        writeln!(out, "<text transform=\"translate({x} {y}) rotate(-52)\">{text}</text>")?;
+        let whole = format!("{} {}", property.id, property.title);
+        let text = match whole.char_indices().nth(TITLE) {
+            Some((end, _)) => xml(&format!("{}…", whole[..end].trim_end())),
+            None => xml(&whole),
+        };
+        writeln!(
+            out,
+            "<text transform=\"translate({x} {y}) rotate(-52)\"><title>{}</title>{text}</text>",
+            xml(&whole)
+        )?;
     }
     for (concern, from, to) in concerns {
         let name = format!("{concern:?}").to_lowercase();
