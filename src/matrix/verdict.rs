@@ -33,6 +33,33 @@ const QUESTIONS: [(&str, &[&str]); 4] = [
     ("What does it cost with nobody listening?", &["P1", "P2", "P3", "P4", "P5", "P6"]),
 ];
 
+/// What sentences of the text rest on: that a property is violated as posted, and that it is not as recommended.
+const AS_POSTED: [&str; 4] = ["P1", "P7", "P18", "P20"];
+const AS_RECOMMENDED: [&str; 5] = ["P1", "P11", "P13", "P18", "P20"];
+
+/// Whether the text is true that no figure stands in.
+fn holds() -> Result<(), String> {
+    let violated = |id: &str, design| {
+        let property = Property::from_id(id).ok_or_else(|| format!("there is no property {id}"))?;
+        Ok::<bool, String>(fact(property, design).found == Found::Violated)
+    };
+    for id in AS_POSTED {
+        if !violated(id, Design::default())? {
+            return Err(format!("{id} is not broken as posted, and the text says so"));
+        }
+    }
+    for id in AS_RECOMMENDED {
+        if violated(id, RECOMMENDED)? {
+            return Err(format!("{id} is broken by the recommended design, and the text says that it is kept"));
+        }
+    }
+    let keys = Design { format: Format::Keys, ..Design::default() };
+    if weight(keys, 1) <= weight(RECOMMENDED, 1) {
+        return Err("a message of keys is no longer than a structure".to_owned());
+    }
+    Ok(())
+}
+
 /// A property under a design: what was found, on how many runs, and if violated, in the smallest run.
 struct Fact {
     found: Found,
@@ -74,6 +101,7 @@ fn said(fact: &Fact) -> String {
 /// # Errors
 /// A sentence with what no longer holds.
 pub fn verdict() -> Result<String, String> {
+    holds()?;
     let mut out = String::new();
     page(&mut out).map_err(|_| "the page could not be written".to_owned())??;
     Ok(out)

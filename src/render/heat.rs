@@ -336,7 +336,7 @@ fn head(matrix: &Matrix, out: &mut String) -> std::fmt::Result {
         x + 8,
         x + 22
     )?;
-    x += 150;
+    x += 172;
     writeln!(
         out,
         "<use href=\"#arrow\" x=\"{x}\" y=\"88\"/><text class=\"m\" x=\"{}\" y=\"92\">a design of history</text>",
