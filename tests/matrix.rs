@@ -125,7 +125,7 @@ fn the_picture_is_well_formed_and_has_a_cell_for_each_row_and_property() {
     let mut rows = 0;
     for row in svg.split("<g class=\"row\">").skip(1) {
         let row = row.split("</g>").next().expect("it ends");
-        let cells = ["v", "n", "p", "s"].iter().map(|shape| row.matches(&format!("href=\"#{shape}\"")).count());
+        let cells = ["v", "n", "p", "s", "b"].iter().map(|shape| row.matches(&format!("href=\"#{shape}\"")).count());
         assert_eq!(cells.sum::<usize>(), 2, "{row}");
         rows += 1;
     }

@@ -62,9 +62,9 @@ fn fact(property: &'static Property, design: Design) -> Fact {
 /// What was found, as the end of a sentence.
 fn said(fact: &Fact) -> String {
     match fact.found {
-        Found::Silent => "the rule says nothing of it".into(),
-        Found::Proved => format!("kept, in every one of {} runs that there are", fact.runs),
-        Found::NotFound => format!("no violation found in {} runs, which are not all", fact.runs),
+        Found::Silent => "nothing to say".into(),
+        Found::Proved => format!("kept in all {} runs", fact.runs),
+        Found::NotFound => format!("not found broken in {} runs, which are not all", fact.runs),
         Found::Violated => "broken".into(),
     }
 }
@@ -92,6 +92,7 @@ fn page(out: &mut String) -> Result<Result<(), String>, std::fmt::Error> {
         writeln!(out, "\n## {question}\n")?;
         paragraph(out, &opening(question))?;
         out.push('\n');
+        let mut unbroken = Vec::new();
         for property in ids.iter().filter_map(|id| Property::from_id(id)) {
             let (of_posted, of_ours) = (fact(property, posted), fact(property, RECOMMENDED));
             if property.concern == Concern::Safety && of_ours.found == Found::Violated {
@@ -100,7 +101,20 @@ fn page(out: &mut String) -> Result<Result<(), String>, std::fmt::Error> {
             }
             broken += u32::from(of_posted.found == Found::Violated);
             kept += u32::from(of_posted.found == Found::Violated && of_ours.found < Found::Violated);
+            if of_posted.broken.is_none() && of_ours.broken.is_none() {
+                unbroken.push(format!(
+                    "**{}** {} (as posted: {}; recommended: {})",
+                    property.id,
+                    property.title,
+                    said(&of_posted),
+                    said(&of_ours)
+                ));
+                continue;
+            }
             item(out, property, &of_posted, &of_ours)?;
+        }
+        if !unbroken.is_empty() {
+            bullet(out, &format!("Looked for, and broken by neither: {}.", unbroken.join("; ")))?;
         }
     }
     recommend(out, kept, broken)
@@ -178,25 +192,30 @@ fn opening(question: &str) -> String {
 }
 
 fn item(out: &mut String, property: &Property, posted: &Fact, ours: &Fact) -> std::fmt::Result {
-    let remark = property.remarks.first().map_or(String::new(), |remark| {
-        let source = if remark.source.is_empty() { String::new() } else { format!(", `{}`", remark.source) };
-        format!(" ({}, {}{source})", remark.who, remark.date)
+    let remark = property.remarks.first().map_or(String::new(), |remark| match remark.source {
+        "" => format!(" ({}, {})", remark.who, remark.date),
+        source => format!(" ({}, `{source}`)", remark.date),
     });
     let size = posted.broken.as_ref().map_or(String::new(), |(_, size, _)| format!(" in {size}"));
     let text = format!(
-        "- **{}** {}{remark}. As posted: {}{size}. Recommended: {}.",
+        "**{}** {}{remark}. As posted: {}{size}. Recommended: {}.",
         property.id,
         property.rule.trim_end_matches('.'),
         said(posted),
         said(ours)
     );
-    for (i, line) in wrapped(&text, 116).into_iter().enumerate() {
-        writeln!(out, "{}{line}", if i == 0 { "" } else { "  " })?;
-    }
+    bullet(out, &text)?;
     for (whose, fact) in [("", posted), ("recommended: ", ours)] {
         if let Some((_, _, replay)) = &fact.broken {
             writeln!(out, "  {whose}`forklab replay '{replay}'`")?;
         }
+    }
+    Ok(())
+}
+
+fn bullet(out: &mut String, text: &str) -> std::fmt::Result {
+    for (i, line) in wrapped(text, 116).into_iter().enumerate() {
+        writeln!(out, "{}{line}", if i == 0 { "- " } else { "  " })?;
     }
     Ok(())
 }

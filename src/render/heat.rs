@@ -1,4 +1,4 @@
-//! The matrix as a picture: rows are designs, by hook and then by equal behaviour, columns are properties by concern.
+//! The matrix as a picture: what each value of each axis breaks, designs of history, then all designs by hook and behaviour.
 //!
 //! What was found is told three times, by lightness, by colour and by shape, so that it can be read in grey and by whoever
 //! sees colours otherwise. Fonts are generic; nothing is loaded from anywhere.
@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use fork_model::Design;
+use fork_model::{Design, Hook};
 
-use crate::matrix::Matrix;
-use crate::matrix::group::AXES;
+use crate::matrix::group::{AXES, Group, groups};
+use crate::matrix::{Matrix, Row};
 use crate::property::{Concern, Found};
 
 const WIDTH: u32 = 1600;
@@ -34,7 +34,7 @@ const SHOWN: usize = 12;
 const STYLE: &str = "\
 text{font-family:sans-serif;font-size:11.5px;fill:#1a1a1a}.h{font-size:24px;font-weight:bold}.s{font-size:13px;fill:#444}\
 .k{font-size:15px;font-weight:bold}.c{font-size:12px;font-weight:bold;text-anchor:middle}.n{fill:#555;text-anchor:end}\
-.m{font-weight:bold}.t{font-family:monospace;font-size:12px}.f{font-weight:bold;fill:#00527a}.a{font-style:italic;fill:#777}";
+.m{font-weight:bold}.t{font-family:monospace;font-size:12px}.f{font-weight:bold;fill:#00527a}.b{fill:#a3260f}.a{font-style:italic;fill:#777}";
 
 /// The shapes of the cells, each around its own upper left corner.
 const SHAPES: &str = "\
@@ -147,8 +147,13 @@ impl Page<'_> {
                 writeln!(out, "<text x=\"{}\" y=\"{}\">{value}</text>", SAID[1], y + 11)?;
                 writeln!(out, "<text class=\"n\" x=\"{}\" y=\"{}\">{}</text>", CELLS - 12, y + 11, rows.len())?;
                 for column in &self.columns {
-                    let found = rows.iter().map(|row| self.matrix.rows[*row].cells[column.number].found);
-                    self.share(column.x, y, &found.collect::<Vec<_>>(), out)?;
+                    let found = rows.iter().map(|row| self.found(*row, column));
+                    let speaking: Vec<_> = found.filter(|found| *found != Found::Silent).collect();
+                    let violated = speaking.iter().filter(|found| **found == Found::Violated).count();
+                    match speaking.len() {
+                        0 => write!(out, "<use href=\"#s\" x=\"{}\" y=\"{y}\"/>", column.x)?,
+                        of => bar(column.x, y, violated, of, out)?,
+                    }
                 }
                 writeln!(out, "</g>")?;
                 y += ROW;
@@ -156,26 +161,6 @@ impl Page<'_> {
             y += 4;
         }
         Ok(y)
-    }
-
-    /// A box that is filled from the left as far as designs break the property; a line in it: none was proved to keep it.
-    fn share(&self, x: u32, y: u32, found: &[Found], out: &mut String) -> std::fmt::Result {
-        let speaking = found.iter().filter(|found| **found != Found::Silent).count();
-        if speaking == 0 {
-            return write!(out, "<use href=\"#s\" x=\"{x}\" y=\"{y}\"/>");
-        }
-        let violated = found.iter().filter(|found| **found == Found::Violated).count();
-        // One of many is seen, too, and all but one is not all.
-        let width = match violated {
-            0 => 0,
-            all if all == speaking => 23,
-            some => (some * 23 / speaking).clamp(2, 21),
-        };
-        write!(out, "<use href=\"#b\" x=\"{x}\" y=\"{y}\"/>")?;
-        if width > 0 {
-            write!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"13\" fill=\"#a3260f\"/>")?;
-        }
-        Ok(())
     }
 
     /// The designs that have a name, and one of each score of the front.
@@ -205,32 +190,57 @@ impl Page<'_> {
         Ok(y + 4)
     }
 
-    /// All designs, by hook and then by equal behaviour.
+    /// All designs, by hook and then by equal behaviour. Gates have their rows above: here a cell says what is found under
+    /// all of them, or under how many a property breaks.
     fn designs(&self, mut y: u32, out: &mut String) -> Result<u32, std::fmt::Error> {
-        for of in self.matrix.by_hook() {
-            y = Page::section(y, &format!("hook {}", of.hook), out)? + ROW;
-            for (axis, x) in AXES.iter().zip(SAID) {
-                writeln!(out, "<text class=\"a\" x=\"{}\" y=\"{}\">{axis}</text>", x, y - 4)?;
+        for hook in Hook::ALL {
+            let designs: Vec<Design> = self.matrix.rows.iter().map(Row::design).collect();
+            let mine: Vec<usize> = (0..designs.len()).filter(|i| designs[*i].hook == *hook).collect();
+            if mine.is_empty() {
+                continue;
             }
-            for group in &of.groups {
-                writeln!(out, "<g class=\"row\"><title>hook {}, {}</title>", of.hook, xml(&group.label()))?;
-                for (said, x) in group.said.iter().zip(SAID) {
-                    if let Some(said) = said {
-                        write!(
-                            out,
-                            "<text x=\"{x}\" y=\"{}\">{}</text>",
-                            y + 11,
-                            xml(&said.replace("connector-", "cn-"))
-                        )?;
-                    }
+            let key = |i: usize| {
+                let like = |other: &&usize| Design { gate: designs[i].gate, ..designs[**other] } == designs[i];
+                let gates: Vec<usize> = mine.iter().filter(like).copied().collect();
+                let found = |column: &Column| mixed(gates.iter().map(|i| self.found(*i, column)));
+                self.columns.iter().map(found).collect::<Vec<Mixed>>()
+            };
+            let keyed: Vec<_> = mine.iter().map(|i| (*i, designs[*i], key(*i))).collect();
+            let cells = |group: &Group| key(group.members[0]);
+            let mut rows = groups(&keyed);
+            rows.sort_by_cached_key(|group| {
+                let cells = cells(group);
+                (cells.iter().filter(|cell| cell.breaks()).count(), cells)
+            });
+            y = Page::section(y, &format!("hook {}, with any gate", hook.name()), out)? + ROW;
+            for (axis, x) in AXES.iter().zip(SAID).skip(1) {
+                writeln!(out, "<text class=\"a\" x=\"{x}\" y=\"{}\">{axis}</text>", y - 4)?;
+            }
+            for group in &rows {
+                writeln!(out, "<g class=\"row\"><title>hook {}, {}</title>", hook.name(), xml(&group.label()))?;
+                for (said, x) in group.said.iter().zip(SAID).skip(1) {
+                    let said = said.as_deref().unwrap_or("any");
+                    write!(out, "<text x=\"{x}\" y=\"{}\">{}</text>", y + 11, xml(&said.replace("connector-", "cn-")))?;
                 }
                 write!(out, "<text class=\"n\" x=\"{}\" y=\"{}\">{}</text>", CELLS - 12, y + 11, group.members.len())?;
-                self.row(group.members[0], &group.members, y, out)?;
+                for (cell, column) in cells(group).iter().zip(&self.columns) {
+                    match cell {
+                        Mixed::All(found) => {
+                            write!(out, "<use href=\"#{}\" x=\"{}\" y=\"{y}\"/>", shape(*found), column.x)?;
+                        }
+                        Mixed::Some { violated, of } => bar(column.x, y, *violated, *of, out)?,
+                    }
+                }
+                marks(&group.members, &self.front, &self.famous, (self.right(), y + 7), out)?;
                 writeln!(out, "</g>")?;
                 y += ROW;
             }
         }
         Ok(y)
+    }
+
+    fn found(&self, row: usize, column: &Column) -> Found {
+        self.matrix.rows[row].cells[column.number].found
     }
 
     /// The cells of a row, and what stands right of it.
@@ -241,6 +251,45 @@ impl Page<'_> {
         }
         marks(members, &self.front, &self.famous, (self.right(), y + 7), out)
     }
+}
+
+/// What is found under several gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Mixed {
+    /// Under all that the property speaks of; of several that do not break it, the worst.
+    All(Found),
+    /// It breaks under some of them.
+    Some { violated: usize, of: usize },
+}
+
+impl Mixed {
+    fn breaks(self) -> bool {
+        self > Mixed::All(Found::NotFound)
+    }
+}
+
+fn mixed(found: impl Iterator<Item = Found>) -> Mixed {
+    let speaking: Vec<_> = found.filter(|found| *found != Found::Silent).collect();
+    let violated = speaking.iter().filter(|found| **found == Found::Violated).count();
+    match speaking.len() {
+        of if violated > 0 && violated < of => Mixed::Some { violated, of },
+        _ => Mixed::All(speaking.into_iter().max().unwrap_or(Found::Silent)),
+    }
+}
+
+/// A box that is filled from the left as far as designs break the property.
+fn bar(x: u32, y: u32, violated: usize, of: usize, out: &mut String) -> std::fmt::Result {
+    // One of many is seen, too, and all but one is not all.
+    let width = match violated {
+        0 => 0,
+        all if all == of => 23,
+        some => (some * 23 / of).clamp(2, 21),
+    };
+    write!(out, "<use href=\"#b\" x=\"{x}\" y=\"{y}\"/>")?;
+    if width > 0 {
+        write!(out, "<path class=\"b\" d=\"M{x} {y}h{width}v13h-{width}z\"/>")?;
+    }
+    Ok(())
 }
 
 /// A design in fewer letters.
