@@ -17,7 +17,8 @@
 //! hook = "end"                     # where it stands: end-saved-pid, after-wake, locked, before-wake
 //! gate = "always"                  # who is asked first: socket, on-off, counter, has-listeners, counter-reset
 //! sequence = "none"                # how events are numbered: unlocked, locked, per-cpu
-//! format = "bare"                  # the bytes: keys, connector-ascii, connector-struct
+//! format = "bare"                  # the bytes: keys, connector-ascii, connector-struct; and one-slot, keys-change,
+//!                                  # connector-leak, which nobody proposed
 //! delivery = "broadcast"           # how they are sent: deferred, signal, hotplug, batched
 //!
 //! [[faults]]                       # any number: allocations that fail

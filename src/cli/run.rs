@@ -70,7 +70,8 @@ pub(super) struct DesignArgs {
     /// How events are numbered: none (as posted), unlocked, locked or per-cpu
     #[arg(long, value_parser = sequence)]
     sequence: Option<Sequence>,
-    /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct
+    /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct; and, for one exhibit each,
+    /// one-slot, keys-change or connector-leak
     #[arg(long, value_parser = format)]
     format: Option<Format>,
     /// How it is sent: broadcast (as posted), deferred, signal, hotplug or batched

@@ -19,19 +19,21 @@ const NEVER: ForkIds = ForkIds { parent_pid: 1, parent_tgid: 1, child_pid: 666, 
 pub fn forged(design: Design) -> Vec<u8> {
     let mut out = Vec::new();
     let (parent, child) = (NEVER.parent_pid, NEVER.child_pid);
-    let written = match design.format {
-        Format::Bare => emit_bare(&mut out, "fork", "/fork_kobj", [parent.to_string(), child.to_string()]),
-        Format::OneSlot => emit_bare(&mut out, "fork", "/fork_kobj", [child.to_string()]),
+    let words = "two numbers are words";
+    match design.format {
+        Format::Bare => {
+            emit_bare(&mut out, "fork", "/fork_kobj", [parent.to_string(), child.to_string()]).expect(words);
+        }
+        Format::OneSlot => emit_bare(&mut out, "fork", "/fork_kobj", [child.to_string()]).expect(words),
         Format::Keys | Format::KeysChange => {
             let keys = [("PPID", parent.to_string()), ("PID", child.to_string())];
             let action = if design.format == Format::Keys { "fork" } else { "change" };
-            emit_keyed(&mut out, action, "/fork_kobj", keys)
+            emit_keyed(&mut out, action, "/fork_kobj", keys).expect(words);
         }
-        Format::ConnectorAscii | Format::ConnectorLeak => Ok(emit_fork_ascii(&mut out, 0, parent, child)),
-        Format::ConnectorStruct => Ok(emit_fork_struct(&mut out, 0, 0, &NEVER)),
-        Format::Own(own) => Ok(own.write(&NEVER, None, &mut out)),
-    };
-    written.expect("two numbers are words");
+        Format::ConnectorAscii | Format::ConnectorLeak => emit_fork_ascii(&mut out, 0, parent, child),
+        Format::ConnectorStruct => emit_fork_struct(&mut out, 0, 0, &NEVER),
+        Format::Own(own) => own.write(&NEVER, None, &mut out),
+    }
     out
 }
 
