@@ -168,7 +168,7 @@ fn of_two_parents_every_outcome_is_seen() {
         ("no listener", "hook=end", two.clone(), 16),
         ("a tiny buffer", "hook=end", tiny.clone() + &two, 72),
         ("unlocked", "hook=end-saved-pid sequence=unlocked format=connector-ascii", tiny.clone() + &two, 384),
-        ("locked", "hook=before-wake sequence=locked format=connector-ascii", two.clone(), 8),
+        ("locked", "hook=before-wake sequence=locked format=connector-ascii", two.clone(), 16),
         ("deferred", "hook=before-wake delivery=deferred", [P, C].concat(), 4),
         ("deferred", "hook=before-wake delivery=deferred", listener("") + &two, 288),
         ("signal", "hook=before-wake delivery=signal", listener("") + &two, 20),
@@ -183,7 +183,7 @@ fn of_two_parents_every_outcome_is_seen() {
 fn of_a_listener_that_says_off_every_outcome_is_seen() {
     let off = listener("control = [\"listen\", \"ignore after 1\"]");
     let seen = Seen::new("hook=end gate=on-off format=connector-ascii", &scenario(8, &[&off, P, Q, IDLE[0], IDLE[1]]));
-    assert_eq!(compare(&seen, 1_000), 224);
+    assert_eq!(compare(&seen, 1_000), 320);
 }
 
 #[test]

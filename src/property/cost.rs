@@ -182,7 +182,7 @@ property! {
 property! {
     /// What lies ready for a listener comes with one receive.
     P26 "one packet is sent for each fact", Cost;
-    said: ["2005-03-29" "Paul Jackson" ""];
+    said: ["2005-03-29" "Paul Jackson" "Message-Id not recorded"];
     rules: [];
     cases: [Case::of("burst")];
     fn p26(run) {

@@ -68,7 +68,7 @@ property! {
 property! {
     /// Who says at last that it listens is told, whatever was said before.
     P5 "a counter without a floor: ignore, then listen, and nothing is heard", Loss;
-    said: ["2005-10" "read off the later version of Matt Helsley's patch" ""];
+    said: ["2005-10" "read off the later version of Matt Helsley's patch" "Message-Id not recorded"];
     rules: [];
     cases: [Case::of("ignore-first")];
     fn p5(run) {

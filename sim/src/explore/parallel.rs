@@ -126,7 +126,7 @@ impl FromStr for Shard {
         let parts = || {
             let (index, of) = text.split_once('/')?;
             let (index, of) = (index.parse::<usize>().ok()?, of.parse().ok()?);
-            (1..=of).contains(&index).then_some(Shard { index: index - 1, of })
+            (1..=of).contains(&index).then(|| Shard { index: index - 1, of })
         };
         parts().ok_or_else(|| ShardError(text.to_owned()))
     }
