@@ -259,12 +259,12 @@ impl Progress for Bar {
 
 /// What one cell of the table says.
 fn verdict(case: &CaseAnswer) -> String {
-    let n = crate::lab::report::n(case.executions);
+    let (n, runs) = (crate::lab::report::n(case.executions), if case.executions == 1 { "run" } else { "runs" });
     let cut = if case.cut_off > 0 { format!(", {} cut off", case.cut_off) } else { String::new() };
     match case.found {
-        Found::Proved => format!("proved: {n} runs{cut}"),
-        Found::NotFound => format!("not found in {n} runs"),
-        Found::Violated => format!("VIOLATED after {n} run{}", if case.executions == 1 { "" } else { "s" }),
+        Found::Proved => format!("proved: {n} {runs}{cut}"),
+        Found::NotFound => format!("not found in {n} {runs}"),
+        Found::Violated => format!("VIOLATED after {n} {runs}"),
         Found::Silent => "says nothing".into(),
     }
 }
