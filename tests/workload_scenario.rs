@@ -19,7 +19,7 @@ const KNOWN: Known<'_> = Known {
 };
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/scenarios")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/scenarios")
 }
 
 fn example(name: &str) -> ScenarioFile {

@@ -33,13 +33,14 @@ type Outcome = String;
 struct Ops<'a> {
     lanes: &'a [&'a [Op]],
     cpus: u32,
+    preempt: bool,
     outcomes: Mutex<BTreeSet<Outcome>>,
     runs: Mutex<u64>,
 }
 
 impl Trial for Ops<'_> {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
-        let m = Machine::new(Config { cpus: self.cpus, ..Config::default() }, chooser);
+        let m = Machine::new(Config { cpus: self.cpus, preempt: self.preempt, ..Config::default() }, chooser);
         let vars = Rc::new(NAMES.map(|name| Shared::new(name, 0u64)));
         let locks = Rc::new(LOCKS.map(Lock::new));
         let seen = Rc::new(RefCell::new(vec![Vec::new(); self.lanes.len()]));
@@ -85,8 +86,13 @@ impl Trial for Ops<'_> {
 
 /// Executions of the reduced search, and of the full one; they must see the same outcomes.
 fn explore(lanes: &[&[Op]], cpus: u32) -> (u64, u64) {
+    explore_on(lanes, cpus, false)
+}
+
+/// The same, on a machine that may be preempted.
+fn explore_on(lanes: &[&[Op]], cpus: u32, preempt: bool) -> (u64, u64) {
     let run = |bounds: Bounds| {
-        let trial = Ops { lanes, cpus, outcomes: Mutex::default(), runs: Mutex::default() };
+        let trial = Ops { lanes, cpus, preempt, outcomes: Mutex::default(), runs: Mutex::default() };
         let verdict = search(&trial, Exhaustive::new(bounds), u64::MAX, |_| ());
         assert!(matches!(verdict, Verdict::Proved { .. }));
         (verdict.executions(), trial.outcomes.into_inner().unwrap())
@@ -166,10 +172,10 @@ fn ops((kind, v): (usize, usize)) -> Vec<Op> {
     }
 }
 
-fn explore_drawn(lanes: &[Vec<(usize, usize)>], cpus: u32) {
+fn explore_drawn(lanes: &[Vec<(usize, usize)>], cpus: u32, preempt: bool) {
     let lanes: Vec<Vec<Op>> = lanes.iter().map(|drawn| drawn.iter().copied().flat_map(ops).collect()).collect();
     let slices: Vec<&[Op]> = lanes.iter().map(Vec::as_slice).collect();
-    let (reduced, full) = explore(&slices, cpus);
+    let (reduced, full) = explore_on(&slices, cpus, preempt);
     assert!(reduced <= full);
 }
 
@@ -180,23 +186,26 @@ proptest::proptest! {
     fn of_two_lanes_the_reduced_search_sees_what_the_full_one_sees(
         lanes in proptest::collection::vec(proptest::collection::vec((0..5usize, 0..3usize), 1..4), 2..3),
         cpus in 1..4u32,
+        preempt: bool,
     ) {
-        explore_drawn(&lanes, cpus);
+        explore_drawn(&lanes, cpus, preempt);
     }
 
     #[test]
     fn of_three_lanes_the_reduced_search_sees_what_the_full_one_sees(
         lanes in proptest::collection::vec(proptest::collection::vec((0..3usize, 0..3usize), 1..3), 3..4),
         cpus in 1..5u32,
+        preempt: bool,
     ) {
-        explore_drawn(&lanes, cpus);
+        explore_drawn(&lanes, cpus, preempt);
     }
 
     #[test]
     fn of_lanes_that_lock_crosswise_the_reduced_search_sees_every_deadlock(
         lanes in proptest::collection::vec(proptest::collection::vec((3..5usize, 0..3usize), 1..2), 3..4),
         cpus in 2..5u32,
+        preempt: bool,
     ) {
-        explore_drawn(&lanes, cpus);
+        explore_drawn(&lanes, cpus, preempt);
     }
 }
