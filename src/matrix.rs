@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`judge`] | one search of a scenario under a design, for all properties that look there |
+//! | [`judge`](mod@judge) | one search of a scenario under a design, for all properties that look there |
 //! | [`cost`] | what one fork pays for a design |
 //! | [`front`] | the criteria by which designs are compared, who dominates whom, and what each value of an axis breaks |
 //! | [`group`] | designs that behave alike, in few words |

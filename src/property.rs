@@ -2,7 +2,7 @@
 //!
 //! A property is one function over a run that is over; its doc comment is the rule. Where it is looked for stands beside it:
 //! small scenarios, of which every schedule is tried and, where it says so, every failing allocation. What breaks is a
-//! [`Violation`](sim::Violation): of the law, or of one of the machine's own rules.
+//! [`Violation`]: of the law, or of one of the machine's own rules.
 //!
 //! | module | asks |
 //! |---|---|
@@ -153,7 +153,7 @@ pub fn broken_in_all(text: impl Into<String>) -> Judgement {
     Err(Broken { step: None, text: text.into() })
 }
 
-/// A property. Made by [`property!`].
+/// A property. Made by the macro `property!`.
 pub struct Property {
     /// `P1` to `P28`.
     pub id: &'static str,

@@ -180,7 +180,7 @@ impl System {
     /// # Panics
     /// If it was freed. Where that can happen in the kernel, the model uses [`System::task_or_gone`].
     ///
-    /// An explorer takes it for a change of the whole task: see [`System::part`], [`System::fixed`] and their like.
+    /// An explorer takes it for a change of the whole task: see [`System::fixed`] and its like.
     #[inline(always)]
     pub fn task<R>(&self, task: TaskRef, f: impl FnOnce(&mut Task) -> R) -> R {
         self.tasks.with(&self.m, task, "task_struct", f).expect("a reference is held")

@@ -38,7 +38,7 @@ pub enum Ended {
     /// Some lane waits for what nobody can bring any more; a [`Rule::Deadlock`](crate::Rule::Deadlock) or
     /// [`Rule::LostWakeup`](crate::Rule::LostWakeup) violation names it.
     Deadlock,
-    /// The chooser has seen enough ([`STOP`](crate::choice::STOP)): the lanes were dropped where they stood.
+    /// The chooser has seen enough ([`STOP`]): the lanes were dropped where they stood.
     Stopped,
 }
 

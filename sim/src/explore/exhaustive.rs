@@ -3,7 +3,7 @@
 //! Two runs are of one kind if they differ only in the order of neighbouring steps that commute. This strategy runs one of each
 //! kind, by source sets and sleep sets (Abdulla, Aronis, Jonsson, Sagonas, "Optimal dynamic partial order reduction", 2014):
 //! after each run it looks for *races*, pairs of steps that touched the same object and could have come in the other order,
-//! and plans a run with the other order ([`race`]). A *sleep set* keeps it from planning what it has seen.
+//! and plans a run with the other order (`race.rs`). A *sleep set* keeps it from planning what it has seen.
 //!
 //! Answers to other questions (a failing allocation, a branch) are no matter of order: all of them are tried.
 //!
