@@ -3,8 +3,9 @@
 use std::io::Write;
 
 use clap::Args;
-use fork_model::Hook;
+use fork_model::Design;
 
+use super::run::DesignArgs;
 use super::{Failure, Found, write_json};
 use uevent::kobject_uevent::KobjectAction;
 
@@ -16,6 +17,8 @@ use crate::render::layout::{LayoutError, MachineConstants, layout_fork, layout_h
 /// Arguments of `forklab faults`.
 #[derive(Args, Debug)]
 pub(super) struct FaultsArgs {
+    #[command(flatten)]
+    design: DesignArgs,
     /// The table as JSON
     #[arg(long)]
     json: bool,
@@ -55,13 +58,17 @@ fn cache_line(text: &str) -> Result<u32, String> {
 
 /// `forklab faults`.
 pub(super) fn faults(args: &FaultsArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    let rows = lab_faults::table(Hook::End);
+    let design = args.design.asked().over(Design::default());
+    design.check().map_err(|impossible| {
+        InputError::new("<command line>", design.to_string(), format!("a design that can be built: {impossible}"))
+    })?;
+    let rows = lab_faults::table(design);
     if args.json {
         write_json(&rows, out)?;
     } else {
         write!(out, "{}", lab_faults::text(&rows))?;
     }
-    Ok(rows.iter().any(|row| row.leaks > 0))
+    Ok(rows.iter().any(|row| row.leaks > 0 || row.double_frees > 0))
 }
 
 /// `forklab layout`.

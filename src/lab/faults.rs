@@ -1,20 +1,21 @@
 //! Every allocation that fails, and what follows: what fork returns, what each listener sees, what nobody is told.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 use fork_model::exit::{WaitFor, do_exit, wait4};
-use fork_model::fork::{TASK_STRUCT, THREAD_INFO, do_fork, flags};
+use fork_model::fork::{do_fork, flags};
 use fork_model::pid::{BITS_PER_PAGE, PIDMAP_PAGE};
 use fork_model::sched::Work;
 use fork_model::{Design, SystemConfig};
 use rayon::prelude::*;
 use serde::Serialize;
-use sim::Site;
 use sim::errno::Rc as _;
 use sim::mm::{FaultRule, Times};
+use sim::{Calm, Rule, Site, What};
 
-use crate::lab::world::{Setup, World, alone};
+use crate::lab::world::{Setup, World};
 use crate::scenario_file::{Boot, Listener, Pace};
 
 /// Forks of each run: one that meets the failure, and one after it.
@@ -43,6 +44,8 @@ pub struct Row {
     pub heard: Vec<Heard>,
     /// Memory that was never given back.
     pub leaks: usize,
+    /// Memory that was given back twice.
+    pub double_frees: usize,
 }
 
 /// What one listener made of the forks.
@@ -87,13 +90,22 @@ impl Row {
     }
 }
 
-/// The sites of the table, in the order in which a fork and its event meet them, and how often one fork may call each.
-fn sites() -> impl Iterator<Item = (Site, u64)> {
-    let of_event = uevent::site::FORK_EVENT.iter().map(|site| {
-        let calls = if *site == uevent::site::CLONE_HEAD { LISTENERS as u64 - 1 } else { 1 };
-        (*site, calls)
-    });
-    [PIDMAP_PAGE, TASK_STRUCT, THREAD_INFO].into_iter().map(|site| (site, 1)).chain(of_event)
+/// The sites of the table, in the order in which a fork and its event meet them, and how often one fork calls each: as an
+/// undisturbed run of this design has them, with the most listeners.
+fn sites(design: Design) -> Vec<(Site, u64)> {
+    let world = world(design, LISTENERS);
+    let recording = world.sys.m.trace.record();
+    fork_and_wait(&world);
+    let mut sites: Vec<(Site, u64)> = Vec::new();
+    for event in recording.take() {
+        if let What::Alloc { site, .. } = event.what {
+            match sites.iter_mut().find(|(known, _)| known.0 == site) {
+                Some((_, count)) => *count += 1,
+                None => sites.push((Site(site), 1)),
+            }
+        }
+    }
+    sites.into_iter().map(|(site, count)| (site, count.div_ceil(FORKS as u64))).collect()
 }
 
 /// All runs: every call of every site, once and from then on, with 0 to 3 listeners. Runs in parallel; the order and the
@@ -102,7 +114,7 @@ fn sites() -> impl Iterator<Item = (Site, u64)> {
 pub fn table(design: impl Into<Design>) -> Vec<Row> {
     let design = design.into();
     let mut runs = Vec::new();
-    for (site, calls) in sites() {
+    for (site, calls) in sites(design) {
         for call in 1..=calls {
             for times in [Times::Count(1), Times::Forever] {
                 runs.extend((0..=LISTENERS).map(|listeners| (site, call, times, listeners)));
@@ -124,25 +136,34 @@ fn setup(design: Design, listeners: usize) -> Setup {
         boot: Boot::Done,
         pid_max: 2 * BITS_PER_PAGE,
         last_pid: 99,
-        roots: Vec::new(),
+        roots: vec![None],
         listeners: (0..listeners).map(listener).collect(),
     }
 }
 
-fn row(design: Design, site: Site, call: u64, times: Times, listeners: usize) -> Row {
-    let world = Rc::new(World::new(&setup(design, listeners)).expect("no task is there at boot"));
+/// A kernel of this design before the forks.
+fn world(design: Design, listeners: usize) -> Rc<World> {
+    let world = Rc::new(World::new(&setup(design, listeners)).expect("there is room for one task"));
+    world.begin(Calm);
     // The next pid is the first of a page of the bitmap that does not exist yet, so that this page can fail, too.
     world.sys.pids.last_pid.set(BITS_PER_PAGE - 1);
-    world.sys.m.mem.faults(|faults| faults.add(FaultRule { site: Some(site.0.to_owned()), nth: call, times }));
+    world
+}
+
+fn row(design: Design, site: Site, call: u64, times: Times, listeners: usize) -> Row {
+    let world = world(design, listeners);
+    let m = &world.sys.m;
+    m.mem.faults(|faults| faults.add(FaultRule { site: Some(site.0.to_owned()), nth: call, times }));
     let forks = fork_and_wait(&world);
-    let failed = world.sys.m.mem.faults(|faults| {
+    let failed = m.mem.faults(|faults| {
         let failed = faults.hits().iter().map(|(_, count)| count).sum();
         faults.clear();
         failed
     });
     world.drain();
     // The page of the bitmap stays for good, as in the kernel.
-    let leaks = world.sys.live_since(&world.before).into_iter().filter(|entry| entry.site != PIDMAP_PAGE.0);
+    let leaks = world.sys.live_since(&world.before).into_iter().filter(|entry| entry.site != PIDMAP_PAGE.0).count();
+    let double_frees = m.violations().iter().filter(|violation| violation.rule == Rule::DoubleFree).count();
     let heard = world.listeners.iter().map(|listener| {
         let heard = listener.heard.borrow();
         let pid = |rc: &i64| i32::try_from(*rc).ok().filter(|pid| *pid > 0);
@@ -150,24 +171,25 @@ fn row(design: Design, site: Site, call: u64, times: Times, listeners: usize) ->
         Heard { got: got.collect(), told: heard.overruns > 0 }
     });
     let times = if times == Times::Forever { FROM_THEN_ON } else { "once" };
-    Row { site: site.0, call, times, listeners, failed, heard: heard.collect(), leaks: leaks.count(), forks }
+    Row { site: site.0, call, times, listeners, failed, heard: heard.collect(), leaks, double_frees, forks }
 }
 
-/// Init forks children that exit at once, and waits for each.
+/// A task forks children that exit at once, and waits for each; worker threads of the design do their part.
 fn fork_and_wait(world: &Rc<World>) -> Vec<i64> {
-    let w = world.clone();
-    alone(&world.sys, async move {
-        let mut results = Vec::new();
+    let results = Rc::new(RefCell::new(Vec::new()));
+    let (sys, me, out) = (world.sys.clone(), world.roots[0], results.clone());
+    world.sys.m.spawn("p", async move {
         for _ in 0..FORKS {
             let work = Work::new("c", |sys, me| async move { do_exit(&sys, me, 0).await });
-            let forked = do_fork(&w.sys, w.init, flags::SIGCHLD, Some(work)).await;
-            results.push(forked.rc());
+            let forked = do_fork(&sys, me, flags::SIGCHLD, Some(work)).await;
+            out.borrow_mut().push(forked.rc());
             if let Ok(pid) = forked {
-                wait4(&w.sys, w.init, WaitFor::Pid(pid), false).await.expect("the child was just forked");
+                wait4(&sys, me, WaitFor::Pid(pid), false).await.expect("the child was just forked");
             }
         }
-        results
-    })
+    });
+    world.sys.m.run();
+    results.take()
 }
 
 /// The table for people. Runs that met no failure are left out, and counted.
