@@ -8,11 +8,11 @@ use sim::touch::Access;
 
 use crate::System;
 use crate::facts::{Act, Fact};
-use crate::fork::{free_task, mm_release, mmput, put_sighand, put_signal};
+use crate::fork::{complete_vfork, free_task, mmput, put_sighand, put_signal};
 use crate::ground;
-use crate::pid::{detach_pid, free_pidmap};
+use crate::pid::{GROWTH, detach_pids, give_back};
 use crate::ptrace::__ptrace_unlink;
-use crate::sched::{ExitState, State, TaskRef, finish_task_switch, pf, start};
+use crate::sched::{ExitState, SignalRef, State, Task, TaskRef, finish_task_switch, pf, start};
 use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
 
 /// Drops a reference to a task; the last one frees it. Models `put_task_struct()`.
@@ -20,14 +20,22 @@ use crate::signal::{SIGCHLD, SIGSTOP, do_notify_parent, sigmask};
 /// DIFFERENCE: the user and the group information are given back by `release_task()`, not here.
 #[inline(always)]
 pub fn put_task_struct(sys: &System, tsk: TaskRef, by: &'static str) {
-    let left = sys.part(tsk, ground::USAGE, |t| {
+    let (left, thread_info) = sys.part(tsk, ground::USAGE, |t| {
         t.usage -= 1;
-        t.usage
+        (t.usage, t.thread_info)
     });
     sys.m.call("put_task_struct", || vec![("by", by.into()), ("usage", left.into())], None);
     if left == 0 {
-        free_task(sys, tsk);
+        free_task(sys, tsk, thread_info);
     }
+}
+
+/// Apart, so that a pid that has its entry is hashed by a store.
+#[cold]
+#[inline(never)]
+fn first_of_pid(hash: &mut Vec<Option<TaskRef>>, pid: usize, task: TaskRef) {
+    hash.resize((pid + 1).next_multiple_of(GROWTH), None);
+    hash[pid] = Some(task);
 }
 
 impl System {
@@ -35,11 +43,20 @@ impl System {
     #[inline(always)]
     pub(crate) fn adopt_child(&self, parent: TaskRef, child: TaskRef) {
         self.touch_children(parent, Access::Write);
-        let last = self.part(parent, ground::FAMILY, |t| t.children.last.replace(child));
-        self.part(child, ground::FAMILY, |t| (t.children.prev, t.children.next) = (last, None));
+        let last = self.part(parent, ground::FAMILY, |t| {
+            let last = t.children.last.replace(child);
+            if last.is_none() {
+                t.children.first = Some(child);
+            }
+            last
+        });
+        // Whoever is nobody's child has no siblings, and an only child gets none.
         match last {
-            Some(last) => self.part(last, ground::FAMILY, |t| t.children.next = Some(child)),
-            None => self.part(parent, ground::FAMILY, |t| t.children.first = Some(child)),
+            Some(last) => {
+                self.part(child, ground::FAMILY, |t| t.children.prev = Some(last));
+                self.part(last, ground::FAMILY, |t| t.children.next = Some(child));
+            }
+            None => self.tasks.touch_part(&self.m, child, ground::FAMILY, Access::Write),
         }
     }
 
@@ -77,10 +94,10 @@ impl System {
         self.m.touch(ground::PID_HASH.nth(pid.cast_unsigned()), Access::Write);
         let mut hash = self.pid_hash.borrow_mut();
         let pid = usize::try_from(pid).expect("pids are not negative");
-        if hash.len() <= pid {
-            hash.resize(pid + 1, None);
+        match hash.get_mut(pid) {
+            Some(hashed) => _ = hashed.get_or_insert(task),
+            None => first_of_pid(&mut hash, pid, task),
         }
-        hash[pid].get_or_insert(task);
     }
 
     /// The pid is no longer this task's.
@@ -99,18 +116,24 @@ impl System {
     }
 }
 
+/// What of a task the process table knows it by: its numbers, what its group shares, its parent.
+type Hashed = (i32, i32, SignalRef, TaskRef);
+
+fn hashed(t: &Task) -> Hashed {
+    (t.pid, t.tgid, t.signal, t.real_parent)
+}
+
 /// Takes a task out of the pid hash; numbers that nobody uses any more are free. Models `__unhash_process()`.
-async fn __unhash_process(sys: &System, p: TaskRef) {
-    let (pid, tgid, signal, parent) = sys.look_at(p, ground::PARENT, |t| (t.pid, t.tgid, t.signal, t.real_parent));
+async fn __unhash_process(sys: &System, p: TaskRef, (pid, tgid, signal, parent): Hashed) {
     sys.m.touch(ground::NR_THREADS, Access::Add);
     sys.nr_threads.set(sys.nr_threads.get() - 1);
     let (pgrp, session) = sys.signal_fixed(signal, |s| (s.pgrp, s.session));
     let leads = pid == tgid;
-    let numbers = [pid, tgid, pgrp, session];
-    for &nr in &numbers[..if leads { 4 } else { 2 }] {
-        if detach_pid(&sys.m, &sys.pids, nr) {
-            free_pidmap(&sys.m, &sys.pids, nr).await;
-        }
+    let [of_pid, of_tgid] = detach_pids(&sys.m, &sys.pids, [pid, tgid]);
+    let [of_pgrp, of_session] = if leads { detach_pids(&sys.m, &sys.pids, [pgrp, session]) } else { [false, false] };
+    let mut freed = [(pid, of_pid), (tgid, of_tgid), (pgrp, of_pgrp), (session, of_session)].into_iter();
+    if !freed.all(|(nr, unused)| !unused || give_back(&sys.m, &sys.pids, nr)) {
+        match sys.m.oops("free_pidmap").await {}
     }
     sys.unhash_pid(pid, p);
     sys.m.touch(ground::PROCESS_COUNTS, Access::Add);
@@ -122,7 +145,7 @@ async fn __unhash_process(sys: &System, p: TaskRef) {
 pub(crate) async fn unhash_process(sys: &System, p: TaskRef) {
     sys.m.call("unhash_process", Vec::new, None);
     let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-    __unhash_process(sys, p).await;
+    __unhash_process(sys, p, sys.look_at(p, ground::PARENT, hashed)).await;
     drop(held);
 }
 
@@ -139,10 +162,12 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
         sys.note(|| Fact::Acts { pid: pid(), what: Act::Released });
         sys.user_add(user, |u| u.processes -= 1);
         let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-        if sys.look_at(p, ground::TRACE, |t| t.ptrace != 0) {
+        let (traced, known) = sys.look_at(p, ground::TRACE, |t| (t.ptrace != 0, hashed(t)));
+        if traced {
             __ptrace_unlink(sys, p);
         }
-        __unhash_process(sys, p).await;
+        sys.looks_also(p, ground::PARENT);
+        __unhash_process(sys, p, known).await;
         if leader != p {
             sys.signal(signal, |s| s.others.retain(|other| *other != p));
         }
@@ -183,7 +208,7 @@ fn forget_original_parent(sys: &System, father: TaskRef) -> Vec<TaskRef> {
         __ptrace_unlink(sys, child);
         let (state, signal, parent) =
             sys.look_at(child, ground::FAMILY, |t| (t.exit_state, t.exit_signal, t.real_parent));
-        sys.look_at(child, ground::PARENT, |_| ());
+        sys.looks_also(child, ground::PARENT);
         if state == ExitState::Zombie && signal == -1 {
             to_release.push(child);
         } else if state == ExitState::Zombie && parent != father && sys.thread_group_empty(child) {
@@ -249,7 +274,7 @@ async fn exit_notify(sys: &System, tsk: TaskRef) {
     let ptrace_dead = forget_original_parent(sys, tsk);
     let (exit_signal, ptrace, tracer, signal) =
         sys.look_at(tsk, ground::FAMILY, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
-    sys.look_at(tsk, ground::TRACE, |_| ());
+    sys.looks_also(tsk, ground::TRACE);
     if exit_signal != -1 && sys.signal_look(signal, |s| s.count == 1) {
         // The exit signal means something to the real parent only.
         do_notify_parent(sys, tsk, if tracer.is_none() { exit_signal } else { SIGCHLD });
@@ -281,18 +306,17 @@ pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
     sys.m.enter("do_exit", || vec![("pid", pid().into()), ("code", code.into())]);
     sys.note(|| Fact::Acts { pid: pid(), what: Act::Exits });
     sys.m.point().await;
-    let mm = sys.part(tsk, ground::OWN, |t| {
+    let (mm, vfork_done) = sys.part(tsk, ground::OWN, |t| {
         t.flags |= pf::EXITING;
         t.exit_code = code;
-        t.mm.take()
+        (t.mm.take(), t.vfork_done.take())
     });
-    mm_release(sys, tsk);
+    // mm_release(), which has nothing else to do.
+    complete_vfork(sys, vfork_done);
     if let Some(mm) = mm {
         mmput(sys, mm);
     }
-    for func in ["exit_sem", "exit_files", "exit_fs", "exit_namespace", "exit_thread", "exit_keys"] {
-        sys.m.call(func, Vec::new, None);
-    }
+    sys.m.calls(&["exit_sem", "exit_files", "exit_fs", "exit_namespace", "exit_thread", "exit_keys"]);
     exit_notify(sys, tsk).await;
     sys.m.leave("do_exit", None);
     sys.m.point().await;

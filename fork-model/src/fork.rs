@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use sim::lock::{Completion, Mode};
 use sim::touch::Access;
-use sim::{Errno, Gfp, Site};
+use sim::{Errno, Gfp, Handle, Site};
 use uevent::Fix;
 use uevent::kobject::{kobject_init, kobject_set_name};
 use uevent::kobject_uevent::kobject_fork;
@@ -19,7 +19,8 @@ use crate::ptrace::{
     __ptrace_link, PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE,
 };
 use crate::sched::{
-    Children, ExitState, Rlimit, State, Task, TaskRef, ThreadInfo, TidPointers, Work, pf, pt, wake_up_new_task,
+    Children, ExitState, Rlimit, SignalRef, State, Task, TaskRef, ThreadInfo, TidPointers, Work, pf, pt,
+    wake_up_new_task,
 };
 use crate::signal::{SIGCHLD, SIGKILL, SIGSTOP, ptrace_notify, sigmask};
 use crate::tree::Fork;
@@ -31,8 +32,8 @@ mod share;
 
 use bad_fork::{BadFork, unwind};
 use limits::{charge_user, check_flags};
+pub(crate) use share::{complete_vfork, mm_release, mmput, put_sighand, put_signal};
 use share::{copy_mm, copy_sighand, copy_signal};
-pub(crate) use share::{mm_release, mmput, put_sighand, put_signal};
 
 /// `alloc_task_struct`: the task itself.
 pub const TASK_STRUCT: Site = Site("alloc_task_struct");
@@ -45,9 +46,8 @@ const PAGE_SIZE: u64 = 4096;
 
 /// Models `free_task()`, when the last reference is gone.
 #[inline(always)]
-pub(crate) fn free_task(sys: &System, tsk: TaskRef) {
+pub(crate) fn free_task(sys: &System, tsk: TaskRef, thread_info: Handle<ThreadInfo>) {
     sys.m.call("free_task", Vec::new, None);
-    let thread_info = sys.fixed(tsk, |t| t.thread_info);
     sys.m.call("free_thread_info", Vec::new, None);
     sys.thread_infos.free(&sys.m, thread_info, "free_thread_info");
     free_task_struct(sys, tsk);
@@ -107,7 +107,7 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
                 let copy = copy();
                 sys.task(tsk, |t| *t = copy);
             }
-            sys.look_at(orig, ground::TRACE, |_| ());
+            sys.looks_also(orig, ground::TRACE);
             sys.task(tsk, |t| t.thread_info = thread_info);
         }
         Err(error) => {
@@ -124,6 +124,7 @@ fn told<T>(sys: &System, func: &'static str, allocated: Option<T>) -> Result<T, 
     result
 }
 
+#[inline(always)]
 fn try_module_get(sys: &System, func: &'static str) -> bool {
     let got = sys.helper_failure(func).is_none();
     sys.m.call(func, Vec::new, Some(got.into()));
@@ -154,9 +155,7 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
         put_user(sys, pid).map_err(|e| (e, BadFork::Cleanup))?;
     }
     sys.m.call("clear_tsk_thread_flag", || vec![("arg", "TIF_SIGPENDING".into())], None);
-    for func in ["init_sigpending", "init_timer", "acct_clear_integrals", "do_posix_clock_monotonic_gettime"] {
-        sys.m.call(func, Vec::new, None);
-    }
+    sys.m.calls(&["init_sigpending", "init_timer", "acct_clear_integrals", "do_posix_clock_monotonic_gettime"]);
     p.pending = 0;
     p.sigpending = false;
     if sys.config.numa {
@@ -166,17 +165,17 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
     if clone_flags & flags::THREAD == 0 {
         p.tgid = pid;
     }
-    sys.helper("security_task_alloc").map_err(|e| (e, BadFork::Policy))?;
-    sys.helper("audit_alloc").map_err(|e| (e, BadFork::Security))?;
-    sys.helper("copy_semundo").map_err(|e| (e, BadFork::Audit))?;
-    sys.helper("copy_files").map_err(|e| (e, BadFork::Semundo))?;
-    sys.helper("copy_fs").map_err(|e| (e, BadFork::Files))?;
+    sys.helpers(&[
+        ("security_task_alloc", BadFork::Policy),
+        ("audit_alloc", BadFork::Security),
+        ("copy_semundo", BadFork::Audit),
+        ("copy_files", BadFork::Semundo),
+        ("copy_fs", BadFork::Files),
+    ])?;
     copy_sighand(sys, clone_flags, p).map_err(|e| (e, BadFork::Fs))?;
     copy_signal(sys, clone_flags, p).map_err(|e| (e, BadFork::Sighand))?;
     copy_mm(sys, clone_flags, p).map_err(|e| (e, BadFork::Signal))?;
-    sys.helper("copy_keys").map_err(|e| (e, BadFork::Mm))?;
-    sys.helper("copy_namespace").map_err(|e| (e, BadFork::Keys))?;
-    sys.helper("copy_thread").map_err(|e| (e, BadFork::Namespace))
+    sys.helpers(&[("copy_keys", BadFork::Mm), ("copy_namespace", BadFork::Keys), ("copy_thread", BadFork::Namespace)])
 }
 
 /// Makes the child known: parents, thread group, lists, counters. All under `tasklist_lock`.
@@ -185,15 +184,15 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     sys.m.call("set_task_cpu", Vec::new, None);
     let (pending, caller_parent, caller_leader, signal) =
         sys.look_at(current, ground::STATE, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
-    sys.look_at(current, ground::PARENT, |_| ());
+    sys.looks_also(current, ground::PARENT);
     // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
     if pending & sigmask(SIGKILL) != 0 {
         return Err(Errno::Intr);
     }
     let parent = if clone_flags & (flags::PARENT | flags::THREAD) != 0 { caller_parent } else { current };
-    let traced = sys.task(p, |t| {
+    let (traced, numbers) = sys.task(p, |t| {
         (t.real_parent, t.parent) = (parent, parent);
-        t.ptrace & pt::PTRACED != 0
+        (t.ptrace & pt::PTRACED != 0, (t.pid, t.tgid, t.signal))
     });
     if clone_flags & flags::THREAD != 0 {
         let siglock = sys.siglock.take(&sys.m, Mode::SPIN).await;
@@ -213,7 +212,7 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
         let tracer = sys.look_at(current, ground::TRACE, |t| t.tracer.unwrap_or(t.parent));
         __ptrace_link(sys, p, tracer);
     }
-    attach_pids(sys, p);
+    attach_pids(sys, p, numbers);
     sys.m.touch(ground::NR_THREADS, Access::Add);
     sys.nr_threads.set(sys.nr_threads.get() + 1);
     sys.m.touch(ground::TOTAL_FORKS, Access::Add);
@@ -251,8 +250,7 @@ fn set_links(sys: &System, p: TaskRef, parent: TaskRef) {
 
 /// Enters a task under its numbers; a process counts. Needs `tasklist_lock`.
 #[inline(always)]
-pub(crate) fn attach_pids(sys: &System, p: TaskRef) {
-    let (pid, tgid, signal) = sys.fixed(p, |t| (t.pid, t.tgid, t.signal));
+pub(crate) fn attach_pids(sys: &System, p: TaskRef, (pid, tgid, signal): (i32, i32, SignalRef)) {
     let users = &mut *sys.pids.users.borrow_mut();
     attach_pid(&sys.m, users, "PIDTYPE_PID", pid);
     attach_pid(&sys.m, users, "PIDTYPE_TGID", tgid);
@@ -437,7 +435,9 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
         sys.part(p, ground::OWN, |t| t.vfork_done = Some(vfork.clone()));
         vfork
     });
-    set_free(sys, p, clone_flags, work).await;
+    if set_free(sys, p, clone_flags, work) {
+        sys.m.point().await;
+    }
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
     let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };
     if sys.place == Place::AfterWake {
@@ -465,8 +465,8 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
     Ok(pid)
 }
 
-/// Lets the child run, unless it is to be born stopped.
-async fn set_free(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
+/// Lets the child run, unless it is to be born stopped. True if it may run, which is a point.
+fn set_free(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) -> bool {
     let stopped = clone_flags & flags::STOPPED != 0;
     if stopped || sys.look_at(p, ground::TRACE, |t| t.ptrace & pt::PTRACED != 0) {
         sys.m.call("sigaddset(SIGSTOP)", Vec::new, None);
@@ -479,6 +479,7 @@ async fn set_free(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<W
             sys.newborn.borrow_mut().push((p, work));
         }
     } else {
-        wake_up_new_task(sys, p, clone_flags, work).await;
+        wake_up_new_task(sys, p, clone_flags, work);
     }
+    !stopped
 }

@@ -84,6 +84,12 @@ impl System {
         self.tasks.read_part(&self.m, task, part, "task_struct", f).expect("a reference is held")
     }
 
+    /// Tells an explorer that a look at a task reaches this part of it, too.
+    #[inline(always)]
+    pub(crate) fn looks_also(&self, task: TaskRef, part: Part) {
+        self.tasks.touch_part(&self.m, task, part, Access::Read);
+    }
+
     /// Reads or changes one part of a task.
     #[inline(always)]
     pub(crate) fn part<R>(&self, task: TaskRef, part: Part, f: impl FnOnce(&mut Task) -> R) -> R {
@@ -147,6 +153,7 @@ impl System {
     }
 
     #[cold]
+    #[inline(never)]
     fn touch_chldexit(&self, signal: SignalRef, access: Access) {
         // A parent that outlived its signals is nobody whom a child's end could wake.
         if let Some(shared) = self.signals.borrow().get(signal.0 as usize) {

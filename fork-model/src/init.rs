@@ -60,7 +60,7 @@ pub fn place_task(sys: &System, placed: Placed) -> TaskRef {
     if leader.is_some() {
         sys.signal(signal, |s| s.others.push(task));
     }
-    attach_pids(sys, task);
+    attach_pids(sys, task, sys.fixed(task, |t| (t.pid, t.tgid, t.signal)));
     task
 }
 

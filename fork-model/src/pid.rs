@@ -168,19 +168,28 @@ fn touch_free(m: &Machine, map: &PidMap, page: usize) {
 /// [`sim::Rule::Oops`]: the pid's page was never allocated.
 #[inline(always)]
 pub async fn free_pidmap(m: &Machine, pids: &Pids, pid: i32) {
+    if !give_back(m, pids, pid) {
+        match m.oops("free_pidmap").await {}
+    }
+}
+
+/// What of `free_pidmap()` comes before its oops; false: there is no page.
+#[inline(always)]
+pub(crate) fn give_back(m: &Machine, pids: &Pids, pid: i32) -> bool {
     let (page, offset) = place(pid);
     // Neither the page nor the bit is asked for: experiment G40.
     if pids.fixes.has(Fix::CheckedFree) && !pids.is_used(m, pid) {
-        return;
+        return true;
     }
     let map = &pids.map[page];
     m.touch(PAGE.nth(index(page)), Access::Read);
-    let Some(bits) = map.page.get() else { match m.oops("free_pidmap").await {} };
+    let Some(bits) = map.page.get() else { return false };
     touch_bit(m, pid);
     touch_free(m, map, page);
     let (word, bit) = word(offset);
     pids.page(m, bits, |page| page[word] &= !bit);
     map.nr_free.set(map.nr_free.get() + 1);
+    true
 }
 
 /// Takes the next free pid number.
@@ -269,19 +278,35 @@ pub(crate) fn attach_pid(m: &Machine, users: &mut Vec<u32>, kind: &'static str, 
     m.call("attach_pid", || vec![("type", kind.into()), ("nr", nr.into())], None);
     m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
     let nr = usize::try_from(nr).expect("pids are not negative");
-    if users.len() <= nr {
-        users.resize(nr + 1, 0);
+    match users.get_mut(nr) {
+        Some(users) => *users += 1,
+        None => first_user(users, nr),
     }
-    users[nr] += 1;
 }
 
-/// One task less uses this number; whether it was the last one, and the caller has to give it back. Models `detach_pid()`.
+/// Tables by number grow by so many entries: most numbers that are new find theirs.
+pub(crate) const GROWTH: usize = 64;
+
+/// Apart, so that a number that has its entry is counted by an addition.
+#[cold]
+#[inline(never)]
+fn first_user(users: &mut Vec<u32>, nr: usize) {
+    users.resize((nr + 1).next_multiple_of(GROWTH), 0);
+    users[nr] = 1;
+}
+
+/// One task less uses these numbers: of each, whether it was the last one, and the caller has to give it back.
+///
+/// Models `detach_pid()` for each of them.
 #[inline(always)]
-pub(crate) fn detach_pid(m: &Machine, pids: &Pids, nr: i32) -> bool {
-    m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
-    let users = &mut pids.users.borrow_mut()[usize::try_from(nr).expect("pids are not negative")];
-    *users = users.saturating_sub(1);
-    *users == 0
+pub(crate) fn detach_pids<const N: usize>(m: &Machine, pids: &Pids, numbers: [i32; N]) -> [bool; N] {
+    let users = &mut *pids.users.borrow_mut();
+    numbers.map(|nr| {
+        m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
+        let users = &mut users[usize::try_from(nr).expect("pids are not negative")];
+        *users = users.saturating_sub(1);
+        *users == 0
+    })
 }
 
 /// Takes the first page, and pid 0 for the idle task. Models `pidmap_init()`.

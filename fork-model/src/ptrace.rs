@@ -39,6 +39,9 @@ impl System {
     pub(crate) fn ptrace_children(&self, tracer: TaskRef) -> Vec<TaskRef> {
         self.m.touch(ground::TRACED, Access::Read);
         let traced = self.traced.borrow();
+        if traced.is_empty() {
+            return Vec::new();
+        }
         traced
             .iter()
             .copied()

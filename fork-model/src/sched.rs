@@ -287,12 +287,12 @@ impl std::fmt::Debug for Work {
 
 /// Sets a new task free to run. From here on it may run, exit and be reaped at any time.
 ///
-/// Models `kernel/sched.c:wake_up_new_task()`.
-pub async fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
+/// Models `kernel/sched.c:wake_up_new_task()`. Behind it stands a point, which is the caller's.
+#[inline(always)]
+pub fn wake_up_new_task(sys: &Rc<System>, p: TaskRef, clone_flags: u32, work: Option<Work>) {
     let pid = || sys.fixed(p, |t| t.pid);
     sys.m.call("wake_up_new_task", || vec![("pid", pid().into()), ("flags", clone_flags.into())], None);
     start(sys, p, work);
-    sys.m.point().await;
 }
 
 /// Gives a task its lane, if it has anything to do.

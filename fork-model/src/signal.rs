@@ -32,7 +32,7 @@ pub const fn sigmask(signal: i32) -> u64 {
 #[inline(always)]
 pub(crate) fn do_notify_parent(sys: &System, tsk: TaskRef, signal: i32) {
     let (pid, parent) = sys.look_at(tsk, ground::TRACE, |t| (t.pid, t.tracer.unwrap_or(t.parent)));
-    sys.look_at(tsk, ground::PARENT, |_| ());
+    sys.looks_also(tsk, ground::PARENT);
     let (sighand, group) = sys.fixed(parent, |t| (t.sighand, t.signal));
     let ignored = signal == SIGCHLD && sys.ignores_sigchld(sighand);
     if ignored {

@@ -189,6 +189,7 @@ impl System {
     /// Makes a memory map with one user.
     ///
     /// An explorer is told nothing of these: who is the last user is only seen in the trace.
+    #[inline(always)]
     pub fn new_mm(&self) -> MmRef {
         MmRef(index(self.mms.borrow_mut().insert(1)))
     }
@@ -265,6 +266,18 @@ impl System {
         let failure = self.helper_failure(func);
         self.m.call(func, Vec::new, Some(failure.map_or(0, Errno::rc)));
         failure.map_or(Ok(()), Err)
+    }
+
+    /// Calls several of them, one after the other, up to one that fails: what it answers, and what stands beside it.
+    ///
+    /// # Errors
+    /// Those of [`System::helper`].
+    #[inline(always)]
+    pub(crate) fn helpers<L: Copy>(&self, funcs: &[(&'static str, L)]) -> Result<(), (Errno, L)> {
+        if !self.helpers_fail.get() && !self.m.trace.is_on() {
+            return Ok(());
+        }
+        funcs.iter().try_for_each(|(func, label)| self.helper(func).map_err(|error| (error, *label)))
     }
 
     #[inline(always)]

@@ -173,7 +173,7 @@ impl Machine {
     }
 
     /// Reads or changes what the lane that runs now has locked; `None` outside of every lane.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locks<R>(&self, f: impl FnOnce(&mut Locks) -> R) -> Option<R> {
         let lane = self.current.get()?;
         let locks = &mut self.locks.borrow_mut()[lane.0 as usize];

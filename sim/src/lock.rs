@@ -19,8 +19,9 @@ pub struct Mode {
     lock: &'static str,
     unlock: &'static str,
     exclusive: bool,
-    /// Turns interrupts off.
-    irq: bool,
+    /// What it adds to `preempt_count()` and to the depth of `local_irq_disable()`.
+    preempt: u32,
+    irqs: u32,
     /// Sleeps where others spin, and may sleep while it is held.
     sleeps: bool,
 }
@@ -35,7 +36,7 @@ macro_rules! modes {
     ($($name:ident $lock:literal $unlock:literal $exclusive:literal $irq:literal $sleeps:literal;)*) => {
         impl Mode {
             $(#[doc = concat!("`", $lock, "()` … `", $unlock, "()`.")]
-            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, irq: $irq, sleeps: $sleeps };)*
+            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, preempt: !$sleeps as u32, irqs: $irq as u32, sleeps: $sleeps };)*
         }
     };
 }
@@ -61,13 +62,15 @@ pub struct Lock {
     state: Cell<i32>,
     /// Lanes that stand before it, and how each wants it. They can run as long as they could have it.
     waiters: RefCell<SmallVec<[(Lane, &'static Mode); 2]>>,
+    /// Whether there are any, so that a lock that nobody waits for asks a flag.
+    waited_for: Cell<bool>,
 }
 
 impl Lock {
     /// A free lock with the name that the kernel's sources give it.
     #[must_use]
     pub const fn new(name: &'static str) -> Lock {
-        Lock { name, state: Cell::new(0), waiters: RefCell::new(SmallVec::new_const()) }
+        Lock { name, state: Cell::new(0), waiters: RefCell::new(SmallVec::new_const()), waited_for: Cell::new(false) }
     }
 
     /// Takes the lock; it is released when the guard is dropped.
@@ -101,51 +104,63 @@ impl Lock {
         }
     }
 
-    /// The lock is free for this mode: from here on it is taken.
-    #[inline]
+    /// Whoever listens hears of it; out of line, since the name of the lock is hashed for him.
+    #[cold]
+    #[inline(never)]
+    fn tell(&self, m: &Machine, access: Access, func: &'static str) {
+        m.touch(Object::named(self.name), access);
+        m.call(func, || vec![("lock", self.name.into())], None);
+    }
+
+    /// The lock is free for this mode: from here on it is taken. A call, so that each place that takes a lock stays small.
+    #[inline(never)]
     fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
         m.locks(|locks| {
-            locks.preempt_count += u32::from(!mode.sleeps);
-            locks.irqs_off += u32::from(mode.irq);
+            locks.preempt_count += mode.preempt;
+            locks.irqs_off += mode.irqs;
             if !locks.held.is_empty() {
                 m.note_lock_order(self.name, &locks.held);
             }
             locks.held.push((self.name, m.step()));
         });
         if m.trace.is_seen() {
-            m.touch(Object::named(self.name), mode.access());
-            m.call(mode.lock, || vec![("lock", self.name.into())], None);
+            self.tell(m, mode.access(), mode.lock);
         }
-        if !self.waiters.borrow().is_empty() {
+        if self.waited_for.get() {
             self.tell_waiters(m);
         }
         Held { lock: self, m, mode }
     }
 
-    #[inline]
+    #[inline(always)]
     fn release(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { 0 } else { self.state.get() - 1 });
         if m.trace.is_seen() {
-            m.touch(Object::named(self.name), Access::Release);
-            m.call(mode.unlock, || vec![("lock", self.name.into())], None);
+            self.tell(m, Access::Release, mode.unlock);
         }
         m.locks(|locks| {
-            locks.preempt_count -= u32::from(!mode.sleeps);
-            locks.irqs_off -= u32::from(mode.irq);
+            locks.preempt_count -= mode.preempt;
+            locks.irqs_off -= mode.irqs;
             // Nearly always the innermost: locks are released in the order of a stack.
-            if locks.held.last().is_some_and(|(name, _)| std::ptr::eq(*name, self.name)) {
-                locks.held.pop();
-            } else {
-                let at = locks.held.iter().rposition(|(name, _)| *name == self.name);
-                locks.held.remove(at.expect("the lane holds what it releases"));
+            match locks.held.last() {
+                Some((name, _)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
+                _ => let_go(&mut locks.held, self.name),
             }
         });
         // All of them: who gets the lock now is decided when they step.
-        if !self.waiters.borrow().is_empty() {
+        if self.waited_for.get() {
             self.tell_waiters(m);
         }
     }
+}
+
+/// One that is not the innermost is released.
+#[cold]
+#[inline(never)]
+fn let_go(held: &mut Vec<(&'static str, u64)>, lock: &'static str) {
+    let at = held.iter().rposition(|(name, _)| *name == lock);
+    held.remove(at.expect("the lane holds what it releases"));
 }
 
 /// A lock that is being taken; see [`Lock::take`].
@@ -161,7 +176,7 @@ pub struct Take<'a> {
 impl<'a> Future for Take<'a> {
     type Output = Held<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<'a>> {
         let (lock, mode, m) = (self.lock, self.mode, self.point.machine());
         if !self.queued && !lock.is_taken(mode) && Pin::new(&mut self.point).poll(context).is_ready() {
@@ -174,12 +189,14 @@ impl<'a> Future for Take<'a> {
 impl<'a> Take<'a> {
     /// Somebody else is let in, or has the lock.
     #[cold]
+    #[inline(never)]
     fn stand(&mut self, m: &'a Machine) -> Poll<Held<'a>> {
         let (lock, mode) = (self.lock, self.mode);
         let me = m.current().expect("outside of every lane nobody else can run");
         if !self.queued {
             self.queued = true;
             lock.waiters.borrow_mut().push((me, mode));
+            lock.waited_for.set(true);
             if lock.is_taken(mode) {
                 m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
             }
@@ -191,6 +208,7 @@ impl<'a> Take<'a> {
         let mut waiters = lock.waiters.borrow_mut();
         let at = waiters.iter().position(|(lane, _)| *lane == me).expect("it stands there");
         waiters.remove(at);
+        lock.waited_for.set(!waiters.is_empty());
         drop(waiters);
         Poll::Ready(lock.hold(m, mode))
     }
@@ -245,17 +263,23 @@ impl WaitQueue {
     }
 
     /// Whether nobody sleeps here.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }
 
     /// Models `wake_up()`: everybody who sleeps here looks at the condition again.
+    #[inline]
     pub fn wake_up(&self, m: &Machine) {
-        let mut lanes = self.0.borrow_mut();
-        if !lanes.is_empty() {
-            lanes.drain(..).for_each(|lane| m.wake(lane));
+        if !self.is_empty() {
+            self.wake_all(m);
         }
+    }
+
+    #[inline(never)]
+    fn wake_all(&self, m: &Machine) {
+        self.0.borrow_mut().drain(..).for_each(|lane| m.wake(lane));
     }
 }
 

@@ -45,6 +45,7 @@ impl Machine {
     ///
     /// # Violations
     /// [`Rule::LockOrder`], worded as the kernel words it, once for each pair that closes a circle.
+    #[inline(never)]
     pub(crate) fn note_lock_order(&self, lock: &'static str, held: &[(&'static str, u64)]) {
         for (outer, since) in held {
             if *outer != lock && self.lock_order.add(outer, lock) {

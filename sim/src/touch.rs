@@ -109,6 +109,7 @@ impl Machine {
     }
 
     #[cold]
+    #[inline(never)]
     fn object_of_lane(&self, base: Object) -> Object {
         let mut made = self.made.borrow_mut();
         let count = made.entry(self.name.get()).or_default();
@@ -117,6 +118,7 @@ impl Machine {
     }
 
     #[cold]
+    #[inline(never)]
     fn tell_touched(&self, object: Object, access: Access) {
         if self.current().is_some() && !self.closing.get() {
             self.chooser.borrow_mut().touched(object, access);

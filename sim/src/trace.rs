@@ -353,6 +353,14 @@ impl Machine {
         self.trace.emit(self, || What::Leave { func, rc });
     }
 
+    /// Traces calls of functions that the model does not open and that return nothing, one after the other.
+    #[inline]
+    pub fn calls(&self, funcs: &[&'static str]) {
+        if self.trace.is_on() {
+            funcs.iter().for_each(|func| self.call(func, Vec::new, None));
+        }
+    }
+
     /// Traces a call that the model does not open.
     #[inline]
     pub fn call(&self, func: &'static str, args: impl FnOnce() -> Args, rc: Option<i64>) {

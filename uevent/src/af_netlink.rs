@@ -12,7 +12,7 @@ use sim::mm::{Buf, Part};
 use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle, LaneName};
 
-use crate::skbuff::{Skb, kfree_skb, pskb_expand_head, skb_clone, skb_get};
+use crate::skbuff::{SkBuff, Skb, expand_head, kfree_skb, skb_clone, skb_get_alone};
 use crate::{Core, Fix, site};
 
 mod loss;
@@ -280,10 +280,13 @@ fn netlink_lock_table(core: &Core) {
 }
 
 fn netlink_unlock_table(core: &Core) {
-    // With somebody waiting it matters who is the last.
-    core.m.touch(USERS, if core.netlink.wait.is_empty() { Access::Add } else { Access::Write });
-    core.netlink.users.set(core.netlink.users.get() - 1);
-    if core.netlink.users.get() == 0 {
+    if core.m.is_explored() {
+        // With somebody waiting it matters who is the last.
+        core.m.touch(USERS, if core.netlink.wait.is_empty() { Access::Add } else { Access::Write });
+    }
+    let left = core.netlink.users.get() - 1;
+    core.netlink.users.set(left);
+    if left == 0 {
         core.netlink.wait.wake_up(&core.m);
     }
 }
@@ -459,13 +462,11 @@ pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
         kfree_skb(core, skb);
         skb = copy;
     }
-    if pskb_expand_head(core, skb, 0, -delta.cast_signed(), gfp).await.is_ok() {
-        // The area was rounded up, the charge is not: experiment G34.
-        core.skb(skb, |s| {
-            s.truesize =
-                if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
-        });
-    }
+    // The area was rounded up, the charge is not: experiment G34.
+    let charge = |s: &mut SkBuff| {
+        s.truesize = if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
+    };
+    let _ = expand_head(core, skb, (0, -delta.cast_signed()), gfp, charge).await; // Untrimmed is good enough.
     skb
 }
 
@@ -520,11 +521,7 @@ struct Broadcast {
 async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
     let tried = !b.failure || core.has(Fix::OwnCopy);
     if tried && b.copy.is_none() {
-        b.copy = if core.skb_look(b.skb, |s| s.users) == 1 {
-            Some(skb_get(core, b.skb))
-        } else {
-            skb_clone(core, b.skb, b.gfp).await.ok()
-        };
+        b.copy = if skb_get_alone(core, b.skb) { Some(b.skb) } else { skb_clone(core, b.skb, b.gfp).await.ok() };
         b.failure |= b.copy.is_none();
     }
     // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
@@ -707,13 +704,11 @@ pub async fn netlink_recvmsg(
 
 /// Models `skb_copy_datagram_iovec()`: what fits.
 fn copy_message(core: &Core, skb: Skb, out: &mut Vec<u8>, room: usize) -> Received {
-    let (len, truncated) = core.message(skb, |message| {
+    core.skb_and_message(skb, |skb, message| {
         let len = message.len().min(room);
         out.extend_from_slice(&message[..len]);
-        (len, len < message.len())
-    });
-    let (from_pid, from_groups) = core.skb_look(skb, |s| (s.sender, s.dst_groups));
-    Received { len, truncated, from_pid, from_groups }
+        Received { len, truncated: len < message.len(), from_pid: skb.sender, from_groups: skb.dst_groups }
+    })
 }
 
 /// Sleeps until there is something to receive, or until `enough` says that the sleeper has another reason to wake.

@@ -172,8 +172,21 @@ impl Core {
     #[inline]
     fn with_name<R>(&self, kobj: KobjId, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         self.m.touch(KOBJECT.nth(kobj.0), Access::Read);
+        self.name_of(&self.kobjects.borrow()[kobj.0 as usize], f)
+    }
+
+    /// Does something with the names of the object and its ancestors, nearest first; `None` if one of them has no name.
+    #[inline(always)]
+    fn for_each_name(&self, kobj: KobjId, mut f: impl FnMut(&[u8])) -> Option<()> {
         let kobjects = self.kobjects.borrow();
-        let kobject = &kobjects[kobj.0 as usize];
+        std::iter::successors(Some(kobj), |kobj| kobjects[kobj.0 as usize].parent).try_for_each(|kobj| {
+            self.m.touch(KOBJECT.nth(kobj.0), Access::Read);
+            self.name_of(&kobjects[kobj.0 as usize], &mut f)
+        })
+    }
+
+    #[inline(always)]
+    fn name_of<R>(&self, kobject: &Kobject, f: impl FnOnce(&[u8]) -> R) -> Option<R> {
         match kobject.k_name {
             KName::Null => None,
             KName::Array => Some(f(c_str(&kobject.name))),
@@ -235,31 +248,26 @@ fn get_ktype(core: &Core, kobj: KobjId) -> Option<Rc<KobjType>> {
 /// [`sim::Rule::Oops`] if any of them has no name: `strlen(NULL)`.
 pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
     let mut length = 1;
-    for kobj in core.ancestry(kobj) {
-        match core.with_name(kobj, <[u8]>::len) {
-            Some(len) => length += u32::try_from(len).expect("names are small") + 1,
-            None => match core.m.oops("get_kobj_path_length").await {},
-        }
+    match core.for_each_name(kobj, |name| length += name.len() + 1) {
+        Some(()) => u32::try_from(length).expect("names are small"),
+        None => match core.m.oops("get_kobj_path_length").await {},
     }
-    length
 }
 
 /// Writes the path from its end to its start. Models `fill_kobj_path()`.
 #[inline(always)]
 fn fill_kobj_path(core: &Core, kobj: KobjId, path: Handle<Buf>, length: u32) {
-    let mut bytes = core.scratch();
+    let mut bytes = core.take_scratch();
     bytes.resize(length as usize, 0);
     let mut at = length as usize - 1;
-    for kobj in core.ancestry(kobj) {
-        let written = core.with_name(kobj, |name| {
-            at -= name.len();
-            bytes[at..at + name.len()].copy_from_slice(name);
-        });
-        written.expect("get_kobj_path_length() has seen every name");
-        at -= 1;
+    let written = core.for_each_name(kobj, |name| {
+        at -= name.len() + 1;
         bytes[at] = b'/';
-    }
+        bytes[at + 1..][..name.len()].copy_from_slice(name);
+    });
+    written.expect("get_kobj_path_length() has seen every name");
     core.m.write(path, &bytes, "fill_kobj_path");
+    core.keep_scratch(bytes);
 }
 
 /// The path of a kobject, in memory that the caller frees.

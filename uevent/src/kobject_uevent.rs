@@ -9,7 +9,7 @@ use sim::{Errno, Gfp, Handle};
 use crate::af_netlink::{NETLINK_KOBJECT_UEVENT, SockRef, netlink_broadcast, netlink_kernel_create};
 use crate::core::Scratch;
 use crate::kobject::{KobjId, KsetId, kobject_get_path};
-use crate::skbuff::{alloc_skb, skb_put};
+use crate::skbuff::{alloc_skb, skb_put_strings};
 use crate::vsprintf::{Arg, vsnprintf};
 use crate::{Core, Fix, site};
 
@@ -133,7 +133,6 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
     // Not as much as the environment needs, but as much as one usually does: experiment G15, and the trim of G35.
     let room = if core.has(Fix::FitMessage) { bytes_of(envp) } else { BUFFER_SIZE };
     let skb = alloc_skb(core, header + room, gfp).await?;
-    skb_put(core, skb, &[signal, b"@", obj, b"\0"]).await;
     if let Some(envp) = envp {
         if envp.len() < 2 {
             let text = format!("send_uevent() reads slot 2 of an environment of {} and its NULL", envp.len());
@@ -142,11 +141,9 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
         let given = envp.iter().map_while(|slot| *slot).count() as u64;
         let (all, written) = core.env_strings.get();
         core.env_strings.set((all + given, written + given.saturating_sub(2)));
-        for string in envp.iter().skip(2).map_while(|slot| *slot) {
-            // The string and its NUL are one skb_put() in the kernel: the panic's figures count both.
-            skb_put(core, skb, &[string, b"\0"]).await;
-        }
     }
+    let strings = envp.unwrap_or_default().iter().skip(2).map_while(|slot| *slot);
+    skb_put_strings(core, skb, &[signal, b"@", obj, b"\0"], strings).await;
     netlink_broadcast(core, sock, skb, 0, 1, gfp).await
 }
 

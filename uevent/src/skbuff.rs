@@ -120,9 +120,17 @@ impl Core {
     /// Reads the message.
     #[inline]
     pub fn message<R>(&self, skb: Skb, f: impl FnOnce(&[u8]) -> R) -> R {
-        let (from, to, head) = self.skb_look(skb, |skb| (skb.data as usize, skb.tail() as usize, skb.head));
-        let read = self.m.buf_look(head, "sk_buff", |buf| f(&buf.bytes()[from..to]));
-        read.expect("the data lives as long as the sk_buff")
+        self.skb_and_message(skb, |_, bytes| f(bytes))
+    }
+
+    /// Looks at an sk_buff and its message.
+    #[inline]
+    pub(crate) fn skb_and_message<R>(&self, skb: Skb, f: impl FnOnce(&SkBuff, &[u8]) -> R) -> R {
+        self.skb_look(skb, |skb| {
+            let message = skb.data as usize..skb.tail() as usize;
+            let read = self.m.buf_look(skb.head, "sk_buff", |buf| f(skb, &buf.bytes()[message]));
+            read.expect("the data lives as long as the sk_buff")
+        })
     }
 
     /// Rounds up to the cache line, in 32 bits. Models `SKB_DATA_ALIGN()`.
@@ -199,12 +207,8 @@ fn skb_release_data(core: &Core, cloned: bool, head: Handle<Buf>) {
     }
 }
 
-/// Models `__kfree_skb()` and `kfree_skbmem()`: the destructor, the data if nobody else uses it, the sk_buff.
-fn __kfree_skb(core: &Core, skb: Skb) {
-    let (cloned, head) = core.skb(skb, |skb| {
-        core.charge(skb, None);
-        (skb.cloned, skb.head)
-    });
+/// Models `__kfree_skb()` and `kfree_skbmem()` behind the destructor: the data if nobody else uses it, the sk_buff.
+fn __kfree_skb(core: &Core, skb: Skb, (cloned, head): (bool, Handle<Buf>)) {
     skb_release_data(core, cloned, head);
     core.skbs.free(&core.m, skb, "kfree_skbmem");
 }
@@ -213,10 +217,13 @@ fn __kfree_skb(core: &Core, skb: Skb) {
 pub fn kfree_skb(core: &Core, skb: Skb) {
     let last = core.skb(skb, |skb| {
         skb.users -= 1;
-        skb.users == 0
+        (skb.users == 0).then(|| {
+            core.charge(skb, None);
+            (skb.cloned, skb.head)
+        })
     });
-    if last {
-        __kfree_skb(core, skb);
+    if let Some(data) = last {
+        __kfree_skb(core, skb, data);
     }
 }
 
@@ -225,6 +232,17 @@ pub fn kfree_skb(core: &Core, skb: Skb) {
 pub fn skb_get(core: &Core, skb: Skb) -> Skb {
     core.skb(skb, |skb| skb.users += 1);
     skb
+}
+
+/// Takes a reference if there is only one so far. Whether it did.
+#[inline(always)]
+pub(crate) fn skb_get_alone(core: &Core, skb: Skb) -> bool {
+    let get = |skb: &mut SkBuff| {
+        let alone = skb.users == 1;
+        skb.users += u32::from(alone);
+        alone
+    };
+    core.skbs.change_if(&core.m, skb, "sk_buff", get).expect("the model holds a reference")
 }
 
 /// Models `skb_clone()`: one more sk_buff on the same data.
@@ -251,6 +269,18 @@ pub async fn skb_clone(core: &Core, skb: Skb, gfp: Gfp) -> Result<Skb, Errno> {
 /// # Violations
 /// [`sim::Rule::Bug`] if anybody else holds a reference to the sk_buff.
 pub async fn pskb_expand_head(core: &Core, skb: Skb, nhead: i32, ntail: i32, gfp: Gfp) -> Result<(), Errno> {
+    expand_head(core, skb, (nhead, ntail), gfp, |_| ()).await
+}
+
+/// The same, and what its caller changes in the sk_buff behind it, if it succeeds.
+#[inline]
+pub(crate) async fn expand_head(
+    core: &Core,
+    skb: Skb,
+    (nhead, ntail): (i32, i32),
+    gfp: Gfp,
+    and: impl FnOnce(&mut SkBuff),
+) -> Result<(), Errno> {
     let (users, end, old, from, to) = core.skb_look(skb, |s| (s.users, s.end, s.head, s.data, s.tail()));
     if users != 1 {
         match core.m.bug("net/core/skbuff.c", "pskb_expand_head").await {}
@@ -262,6 +292,7 @@ pub async fn pskb_expand_head(core: &Core, skb: Skb, nhead: i32, ntail: i32, gfp
     core.m.memcpy((head, data as usize), (old, from as usize..to as usize), "pskb_expand_head");
     let cloned = core.skb(skb, |skb| {
         (skb.head, skb.end, skb.data) = (head, end, data);
+        and(skb);
         std::mem::take(&mut skb.cloned)
     });
     skb_release_data(core, cloned, old);
@@ -288,19 +319,45 @@ pub async fn skb_put<const N: usize>(core: &Core, skb: Skb, parts: &[&[u8]; N]) 
 /// a store and not a call of memcpy.
 #[inline]
 fn put_parts<const N: usize>(core: &Core, skb: Skb, parts: &[&[u8]; N]) -> Result<(), (u32, u32)> {
+    core.skb(skb, |skb| core.data(skb.head, |buf| put(skb, buf, parts)))
+}
+
+#[inline(always)]
+fn put<const N: usize>(skb: &mut SkBuff, buf: &mut Buf, parts: &[&[u8]; N]) -> Result<(), (u32, u32)> {
     let put = u32::try_from(parts.iter().map(|part| part.len()).sum::<usize>()).expect("messages are small");
-    core.skb(skb, |skb| {
-        let mut at = skb.tail() as usize;
-        skb.len += put;
-        if skb.tail() > skb.end {
-            return Err((skb.len, put));
+    let mut at = skb.tail() as usize;
+    skb.len += put;
+    if skb.tail() > skb.end {
+        return Err((skb.len, put));
+    }
+    for part in parts {
+        buf.put(at, part);
+        at += part.len();
+    }
+    Ok(())
+}
+
+/// Several `skb_put()`, one behind the other: a header, then strings and a NUL behind each of them, which is one
+/// `skb_put()` with its string.
+///
+/// # Violations
+/// Those of [`skb_put`], with its figures: what fitted is written.
+#[inline]
+pub(crate) async fn skb_put_strings<const N: usize>(
+    core: &Core,
+    skb: Skb,
+    header: &[&[u8]; N],
+    strings: impl Iterator<Item = &[u8]>,
+) {
+    // Nobody can come in between, so that one look at the buffer does for all of them.
+    let all = |skb: &mut SkBuff, buf: &mut Buf| {
+        put(skb, buf, header)?;
+        for string in strings {
+            put(skb, buf, &[string, b"\0"])?;
         }
-        core.data(skb.head, |buf| {
-            for part in parts {
-                buf.put(at, part);
-                at += part.len();
-            }
-        });
         Ok(())
-    })
+    };
+    if let Err((len, put)) = core.skb(skb, |skb| core.data(skb.head, |buf| all(skb, buf))) {
+        match skb_over_panic(core, len, put).await {}
+    }
 }

@@ -78,7 +78,7 @@ pub(super) fn unwind(sys: &System, p: TaskRef, from: BadFork) {
     if from <= BadFork::Count {
         put_user_counts(sys, p);
     }
-    free_task(sys, p);
+    free_task(sys, p, sys.fixed(p, |t| t.thread_info));
 }
 
 fn put_user_counts(sys: &System, p: TaskRef) {

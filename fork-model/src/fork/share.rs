@@ -1,6 +1,9 @@
 //! What a new task shares with its maker or copies: memory, signal handlers, signals. And how it lets go of them.
 
+use std::rc::Rc;
+
 use sim::Errno;
+use sim::lock::Completion;
 use sim::touch::Access;
 
 use crate::System;
@@ -24,13 +27,21 @@ pub(crate) fn mmput(sys: &System, mm: MmRef) {
 /// The task lets go of its memory, by exec or exit: a vfork parent may go on. Models `mm_release()`.
 #[inline(always)]
 pub(crate) fn mm_release(sys: &System, tsk: TaskRef) {
-    if let Some(vfork_done) = sys.part(tsk, ground::OWN, |t| t.vfork_done.take()) {
+    let vfork_done = sys.part(tsk, ground::OWN, |t| t.vfork_done.take());
+    complete_vfork(sys, vfork_done);
+}
+
+/// The part of [`mm_release`] that others hear of.
+#[inline(always)]
+pub(crate) fn complete_vfork(sys: &System, vfork_done: Option<Rc<Completion>>) {
+    if let Some(vfork_done) = vfork_done {
         sys.m.call("complete(vfork)", Vec::new, None);
         vfork_done.complete(&sys.m);
     }
 }
 
 /// Models `copy_mm()`: none for a kernel thread, shared with `CLONE_VM`, else a copy.
+#[inline(always)]
 pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     let old = tsk.mm.take();
     sys.helper("copy_mm")?;
@@ -45,6 +56,7 @@ pub(super) fn copy_mm(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<
 }
 
 /// Models `copy_sighand()`: shared with `CLONE_SIGHAND` or `CLONE_THREAD`, else a copy.
+#[inline(always)]
 pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     sys.helper("copy_sighand")?;
     if clone_flags & (flags::SIGHAND | flags::THREAD) != 0 {
@@ -57,6 +69,7 @@ pub(super) fn copy_sighand(sys: &System, clone_flags: u32, tsk: &mut Task) -> Re
 }
 
 /// Models `copy_signal()`: shared with `CLONE_THREAD`, else new, with the caller's limits and groups.
+#[inline(always)]
 pub(super) fn copy_signal(sys: &System, clone_flags: u32, tsk: &mut Task) -> Result<(), Errno> {
     sys.helper("copy_signal")?;
     if clone_flags & flags::THREAD != 0 {

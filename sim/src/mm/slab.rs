@@ -19,8 +19,10 @@ use crate::touch::{Access, Object};
 use crate::trace::What;
 use crate::violation::Rule;
 
+mod kmalloc;
 mod touched;
 
+pub use kmalloc::Kmalloc;
 pub use touched::Part;
 
 /// What a freed object is filled with (`POISON_FREE`): a 32-bit field of it reads 0x6b6b6b6b = 1802201963.
@@ -128,8 +130,10 @@ struct Grave {
 
 /// So many that there is one for the slot. Once a slot: apart, so that a free is small.
 #[cold]
-fn more_graves(graves: &mut Vec<Grave>, slot: usize) {
-    graves.resize(slot + 1, Grave::default());
+#[inline(never)]
+fn first_grave(graves: &mut Vec<Grave>, slot: usize, grave: Grave) {
+    graves.resize(slot, Grave::default());
+    graves.push(grave);
 }
 
 /// One object that is still allocated.
@@ -424,8 +428,10 @@ impl<T> Cache<T> {
         (one, other): (Handle<T>, Handle<T>),
         f: impl FnOnce(&mut T, &mut T) -> R,
     ) -> Option<R> {
-        m.touch(self.object.nth(one.index), Access::Write);
-        m.touch(self.object.nth(other.index), Access::Write);
+        if m.is_explored() {
+            m.touch(self.object.nth(one.index), Access::Write);
+            m.touch(self.object.nth(other.index), Access::Write);
+        }
         let objects = &mut *self.objects.borrow_mut();
         let [first, second] = objects.get_disjoint_mut([one.index as usize, other.index as usize]).ok()?;
         let there = first.generation == Some(one.generation) && second.generation == Some(other.generation);
@@ -474,17 +480,18 @@ impl<T> Cache<T> {
         object.next_free = self.first_free.replace(Some(handle.index));
         self.live.set(self.live.get() - 1);
         let graves = &mut *self.graves.borrow_mut();
-        if graves.len() <= handle.index as usize {
-            more_graves(graves, handle.index as usize);
-        }
         let grave = Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
-        graves[handle.index as usize] = grave;
+        match graves.get_mut(handle.index as usize) {
+            Some(old) => *old = grave,
+            None => first_grave(graves, handle.index as usize, grave),
+        }
         m.mem.frees.set(m.mem.frees.get() + 1);
         m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
         true
     }
 
     #[cold]
+    #[inline(never)]
     fn report_stale(&self, m: &Machine, handle: Handle<T>, rule: Rule, what: &str, who: &str) {
         let graves = self.graves.borrow();
         let cause = graves.get(handle.index as usize).map(|grave| {
@@ -566,12 +573,8 @@ impl Buf {
 impl Machine {
     /// Models `kmalloc()`. See [`Cache::alloc`].
     #[inline]
-    #[expect(clippy::manual_async_fn, reason = "see Cache::alloc_with()")]
-    pub fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> impl Future<Output = Option<Handle<Buf>>> {
-        async move {
-            self.alloc_point(gfp).await;
-            self.kmalloc_now(site, size, gfp)
-        }
+    pub fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Kmalloc<'_> {
+        Kmalloc::new(site, size, gfp, self.alloc_point(gfp))
     }
 
     /// What of a `kmalloc()` comes behind its point.

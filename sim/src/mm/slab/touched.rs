@@ -32,17 +32,25 @@ impl<T> Cache<T> {
     #[inline]
     pub(super) fn name(&self, m: &Machine, handle: Handle<T>) {
         if m.is_explored() {
-            self.names.borrow_mut().insert(handle.generation, m.new_object(self.object, handle.index));
+            self.keep_name(m, handle);
         }
     }
 
     #[cold]
+    #[inline(never)]
+    fn keep_name(&self, m: &Machine, handle: Handle<T>) {
+        self.names.borrow_mut().insert(handle.generation, m.new_object(self.object, handle.index));
+    }
+
+    #[cold]
+    #[inline(never)]
     fn object_of(&self, handle: Handle<T>) -> Object {
         let name = self.names.borrow().get(&handle.generation).copied();
         name.unwrap_or_else(|| self.object.nth(handle.index))
     }
 
     #[cold]
+    #[inline(never)]
     fn tell(&self, m: &Machine, handle: Handle<T>, access: Access) {
         let object = self.object_of(handle);
         m.touch(object, access);
@@ -52,6 +60,7 @@ impl<T> Cache<T> {
     }
 
     #[cold]
+    #[inline(never)]
     fn tell_part(&self, m: &Machine, handle: Handle<T>, part: Part, access: Access) {
         let object = self.object_of(handle);
         m.touch(object, Access::Read);
@@ -61,6 +70,34 @@ impl<T> Cache<T> {
                 m.touch(object.part(ANY), Access::Add);
             }
         }
+    }
+
+    /// The step reaches one part of the object in whatever else it does with it: for the explorer alone, without a look.
+    #[inline(always)]
+    pub fn touch_part(&self, m: &Machine, handle: Handle<T>, part: Part, access: Access) {
+        if m.is_explored() {
+            self.tell_part(m, handle, part, access);
+        }
+    }
+
+    /// Looks at the object, and changes it if it is as `f` wants it; `f` says whether it was. An explorer is told which.
+    ///
+    /// # Errors
+    /// Those of [`Cache::with`].
+    #[inline]
+    pub fn change_if(
+        &self,
+        m: &Machine,
+        handle: Handle<T>,
+        who: &str,
+        f: impl FnOnce(&mut T) -> bool,
+    ) -> Result<bool, Stale> {
+        self.touch(m, handle, Access::Read);
+        let changed = self.get(m, handle, who, f)?;
+        if changed {
+            self.touch(m, handle, Access::Write);
+        }
+        Ok(changed)
     }
 
     /// [`Cache::with`] for one part of the object: meets others who reach the same part, or all of it.
