@@ -301,12 +301,14 @@ fn first_user(users: &mut Vec<u32>, nr: usize) {
 #[inline(always)]
 pub(crate) fn detach_pids<const N: usize>(m: &Machine, pids: &Pids, numbers: [i32; N]) -> [bool; N] {
     let users = &mut *pids.users.borrow_mut();
-    numbers.map(|nr| {
+    let mut last = [false; N]; // Written out: map() of an array was a call.
+    for (last, nr) in last.iter_mut().zip(numbers) {
         m.touch(ground::PID_USERS.nth(nr.cast_unsigned()), Access::Write);
         let users = &mut users[usize::try_from(nr).expect("pids are not negative")];
         *users = users.saturating_sub(1);
-        *users == 0
-    })
+        *last = *users == 0;
+    }
+    last
 }
 
 /// Takes the first page, and pid 0 for the idle task. Models `pidmap_init()`.
