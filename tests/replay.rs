@@ -127,7 +127,7 @@ fn a_line_without_a_hook_takes_the_scenarios_and_says_so_afterwards() {
 fn a_scenario_file_is_repeated_from_its_path_even_with_blanks_in_it() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("my own 100% scenario.toml");
-    std::fs::copy(common::data("scenarios/autoreap.toml"), &path).expect("copied");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/src/scenarios/autoreap.toml"), &path).expect("copied");
     let first = forklab(&["run", path.to_str().expect("UTF-8"), "--seed", "5"]);
     assert_eq!(first.err, "");
     let line =

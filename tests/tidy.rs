@@ -257,11 +257,3 @@ fn the_recorded_functions_are_all_here() {
     ];
     assert_eq!(names, expected.map(|name| format!("{name}.json")).into());
 }
-
-#[test]
-fn the_scenarios_of_the_tests_are_those_that_are_built_in() {
-    for (name, text) in forklab::lab::spec::BUILT_IN {
-        let copy = fs::read_to_string(common::data(&format!("scenarios/{name}.toml"))).expect("each has a copy");
-        assert_eq!(copy, *text, "{name}");
-    }
-}

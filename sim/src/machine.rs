@@ -158,10 +158,12 @@ impl Machine {
         self.watched.set(true);
     }
 
-    /// The run proper begins: steps count from 1 again, and `chooser` answers from here on. For use between two runs.
+    /// The run proper begins: steps count from 1 again, `chooser` answers from here on, and what was found before is no part
+    /// of it. For use between two runs.
     pub fn begin(&self, chooser: impl Chooser + 'static) {
         *self.chooser.borrow_mut() = chooser.boxed();
         self.step.set(0);
+        self.violations.borrow_mut().clear();
         self.runs.set(self.runs.get() + 1);
         self.serve();
     }

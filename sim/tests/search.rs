@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use forklab_sim::choice::{Choices, Follow};
+use forklab_sim::explore::exhaustive::{Bounds, Exhaustive};
 use forklab_sim::explore::parallel::{How, Shard, Sweep, explore};
 use forklab_sim::explore::pct::Pct;
 use forklab_sim::explore::random::Random;
@@ -24,7 +25,13 @@ struct Count {
 
 impl Trial for Count {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
-        let m = Machine::new(Config { cpus: 8, ..Config::default() }, chooser);
+        self.run_on(8, chooser)
+    }
+}
+
+impl Count {
+    fn run_on(&self, cpus: u32, chooser: Box<dyn Chooser>) -> Ran {
+        let m = Machine::new(Config { cpus, ..Config::default() }, chooser);
         let (counter, lock) = (Rc::new(Shared::new("counter", 0)), Rc::new(Lock::new("lock")));
         for name in ["a", "b", "c", "d"].iter().take(self.lanes) {
             let (m2, counter, lock, times, locked) =
@@ -121,7 +128,26 @@ fn a_large_complete_search_is_split_and_merges_to_a_proof() {
     let (one, two) = (sweep(1), sweep(2));
     assert_eq!(one, two);
     assert!(one.progress().0 >= 64, "{:?}", one.progress());
-    assert!(matches!(one.verdict(&trial), Some(Verdict::Proved { .. })));
+    assert!(matches!(one.verdict(&trial), Some(Verdict::Proved { executions: 2430, .. })), "{:?}", one.verdict(&trial));
+}
+
+/// With fewer CPUs than lanes a search begins anew once it sees that placement matters: each part still has its own beginning.
+#[test]
+fn the_parts_of_a_split_search_do_not_repeat_each_other() {
+    let parts = [vec![0], vec![1]].map(|prefix| {
+        let trial = Count { lanes: 2, times: 2, locked: true };
+        let on_one_cpu = |chooser: Box<dyn Chooser>| trial.run_on(1, chooser);
+        search(&on_one_cpu, Exhaustive::under(Bounds::default(), prefix), u64::MAX, |_| ()).executions()
+    });
+    let trial = Count { lanes: 2, times: 2, locked: true };
+    let whole = search(&|chooser: Box<dyn Chooser>| trial.run_on(1, chooser), Exhaustive::default(), u64::MAX, |_| ());
+    assert!(parts.iter().all(|part| *part < whole.executions()), "{parts:?} of {}", whole.executions());
+}
+
+#[test]
+fn a_search_that_was_cut_off_proves_nothing() {
+    let how = How::Exhaustive { preemptions: None, steps: Some(3), most: None };
+    assert!(matches!(explore(&SAFE, how, &|_| ()), Verdict::NotFound { .. }));
 }
 
 #[test]

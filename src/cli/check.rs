@@ -145,7 +145,9 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
         write_json(&state, out)?;
         return Ok(false);
     }
-    let answer = state.answer(&question)?.expect("all parts were run");
+    let answer = state.answer(&question)?.ok_or_else(|| {
+        InputError::new("<checkpoint>", "parts that are missing", "the state of a search that was run to its end")
+    })?;
     if args.json {
         write_json(&answer, out)?;
     } else {
@@ -269,9 +271,25 @@ fn verdict(case: &CaseAnswer) -> String {
     }
 }
 
+/// What a proof is said of, if not of every run.
+fn bounds(answer: &Answer) -> Vec<String> {
+    let mut bounds = Vec::new();
+    if let How::Exhaustive { preemptions, steps, .. } = answer.how {
+        bounds.extend(preemptions.map(|n| format!("at most {n} preemptions")));
+        bounds.extend(steps.map(|n| format!("at most {n} steps")));
+    }
+    bounds.extend(answer.faults.map(|n| format!("at most {n} failing allocations in a run")));
+    bounds
+}
+
 /// The table, then the first counterexample as a picture.
 fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, " design    {}\n", answer.design)?;
+    writeln!(out, " design    {}", answer.design)?;
+    let bounds = bounds(answer);
+    if !bounds.is_empty() {
+        writeln!(out, " within    {}", bounds.join(", "))?;
+    }
+    writeln!(out)?;
     for property in &answer.properties {
         let mut head = format!("{:<4}", property.id);
         if let Some(reason) = property.silent {

@@ -229,7 +229,13 @@ fn picture(line: &str, steps: std::ops::RangeInclusive<u64>, rows: usize) -> Str
     let shown = |event: &&Event| steps.contains(&event.step);
     let events: Vec<_> = events.iter().filter(shown).cloned().collect();
     let drawn = Lanes { color: true, labels, width: PAGE, ..Lanes::default() }.draw(&events);
-    let lines: Vec<_> = drawn.lines().filter(|line| !line.starts_with(" rule ")).collect();
+    // The rules stand on the page already; a long one runs on in lines that begin with blanks.
+    let mut in_rule = false;
+    let of_picture = |line: &&str| {
+        in_rule = line.starts_with(" rule ") || (in_rule && line.starts_with("         "));
+        !in_rule
+    };
+    let lines: Vec<_> = drawn.lines().filter(of_picture).collect();
     let (head, body) = lines.split_at(lines.len().min(2));
     let body = match body.iter().rposition(|line| !line.trim().is_empty()) {
         Some(last) => &body[..=last],

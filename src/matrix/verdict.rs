@@ -115,7 +115,7 @@ fn page(out: &mut String) -> Result<Result<(), String>, std::fmt::Error> {
          (Message-Id `1108109504.30559.43`), had there been this simulator. `forklab verdict` makes this page: every \
          figure is computed, every sentence about a rule depends on what a search of its small scenarios said.",
     )?;
-    let (mut kept, mut broken) = (0, 0);
+    let (mut kept, mut broken, mut new) = (0, 0, Vec::new());
     for (question, ids) in QUESTIONS {
         writeln!(out, "\n## {question}\n")?;
         paragraph(out, &opening(question))?;
@@ -128,7 +128,10 @@ fn page(out: &mut String) -> Result<Result<(), String>, std::fmt::Error> {
                 return Ok(Err(format!("the recommended design breaks {}: {text}; replay '{replay}'", property.id)));
             }
             broken += u32::from(of_posted.found == Found::Violated);
-            kept += u32::from(of_posted.found == Found::Violated && of_ours.found < Found::Violated);
+            kept += u32::from(of_posted.found == Found::Violated && of_ours.found == Found::Proved);
+            if of_posted.found != Found::Violated && of_ours.found == Found::Violated {
+                new.push(property.id);
+            }
             if of_posted.broken.is_none() && of_ours.broken.is_none() {
                 unbroken.push(format!(
                     "**{}** {} (as posted: {}; recommended: {})",
@@ -145,7 +148,7 @@ fn page(out: &mut String) -> Result<Result<(), String>, std::fmt::Error> {
             bullet(out, &format!("Looked for, and broken by neither: {}.", unbroken.join("; ")))?;
         }
     }
-    recommend(out, kept, broken)
+    recommend(out, kept, broken, &new)
 }
 
 /// What is paid, in words.
@@ -248,18 +251,22 @@ fn bullet(out: &mut String, text: &str) -> std::fmt::Result {
     Ok(())
 }
 
-fn recommend(out: &mut String, mended: u32, broken: u32) -> Result<Result<(), String>, std::fmt::Error> {
+fn recommend(out: &mut String, mended: u32, broken: u32, new: &[&str]) -> Result<Result<(), String>, std::fmt::Error> {
     let nobody = weight(RECOMMENDED, 0);
     if nobody > 0 {
         return Ok(Err(format!("the recommended design costs {nobody} with nobody listening")));
     }
     writeln!(out, "\n## What to merge instead\n\n`{RECOMMENDED}`\n")?;
+    let new = match new {
+        [] => String::new(),
+        ids => format!("It breaks what the patch does not: {}. ", ids.join(", ")),
+    };
     let text = format!(
         "In `copy_process()` behind the unlock, before the child is set free: nobody can have freed it, and nothing it does \
          is told before its birth. Ask whether anybody listens, by looking at the listeners and not at a counter that they \
          keep. Number for each CPU, so that a loss is seen and no lock is shared. Send a structure over the connector. Of the \
          {broken} rules above that the patch breaks, this keeps {mended}. With nobody listening a fork pays nothing; with \
-         one, a weight of {} instead of {}. What it does not mend is said above, too.",
+         one, a weight of {} instead of {}. {new}What it does not mend is said above, too.",
         weight(RECOMMENDED, 1),
         weight(Design::default(), 1)
     );

@@ -21,6 +21,8 @@ pub struct Exhibit {
     pub id: &'static str,
     /// The property.
     pub property: &'static Property,
+    /// Which of the property's remarks it shows, from 0.
+    pub remark: usize,
     /// What is shown, in a few words.
     pub title: &'static str,
     /// What was said, and what happens here, in a sentence or two of our own.
@@ -61,6 +63,7 @@ pub const ALL: &[Exhibit] = &[
     Exhibit {
         id: "P1",
         property: &property::cost::P1,
+        remark: 0,
         title: "all is set up and dropped when nobody listens",
         says: "A fork with nobody listening builds path, environment and message, and drops them: the broadcast answers -ESRCH.",
         case: Case::of("nobody"),

@@ -317,7 +317,7 @@ impl Piece {
             Piece::Seen(experiment) => (experiment.title, experiment.says),
         };
         let (date, who, source) = match self {
-            Piece::Said(exhibit) => match exhibit.property.remarks.first() {
+            Piece::Said(exhibit) => match exhibit.property.remarks.get(exhibit.remark) {
                 Some(remark) => (remark.date.to_owned(), remark.who, remark.source),
                 None => (String::new(), "", ""),
             },

@@ -69,6 +69,8 @@ pub struct State {
     pub design: String,
     /// The scenario, as a replay line names it; none: each property in its own.
     pub scenario: Option<String>,
+    /// What the searches are about, as text: an edited scenario, or another version of forklab, is another search.
+    pub subject: Vec<String>,
     /// The properties, by id.
     pub properties: Vec<String>,
     /// How it searches.
@@ -110,6 +112,7 @@ impl State {
         let same = self.forklab == other.forklab
             && (&self.design, &self.scenario, &self.properties, self.faults)
                 == (&other.design, &other.scenario, &other.properties, other.faults)
+            && self.subject == other.subject
             && self.sweeps.len() == other.sweeps.len();
         let foreign = || ("a part of another check".to_owned(), format!("a shard of the check of {}", self.design));
         if !same {
@@ -150,10 +153,19 @@ pub fn check(
 ) -> Result<State, InputError> {
     let jobs = question.jobs()?;
     let scenario = question.source.as_ref().and(jobs.first()).map(|job| job.scenario.clone());
+    if let Some(before) = &before {
+        let now: Vec<_> = jobs.iter().map(|job| job.trial.subject()).collect();
+        let sound = before.sweeps.len() <= jobs.len() && before.sweeps.iter().all(Sweep::is_sound);
+        if before.subject != now || !sound {
+            let expected = "one of the same scenario, unchanged, and of this version";
+            return Err(InputError::new("<checkpoint>", "the state of another search", expected));
+        }
+    }
     let mut state = before.unwrap_or_else(|| State {
         forklab: VERSION.to_owned(),
         design: question.design.to_string(),
         scenario,
+        subject: jobs.iter().map(|job| job.trial.subject()).collect(),
         properties: question.properties.iter().map(|property| property.id.to_owned()).collect(),
         how: question.how,
         faults: question.faults,
@@ -185,6 +197,8 @@ pub struct Answer {
     pub design: String,
     /// How it was searched.
     pub how: How,
+    /// Allocations that may fail in a run, if that was said; else as each case has it.
+    pub faults: Option<u32>,
     /// How many properties are violated.
     pub violated: usize,
     /// Each property, in the order of the question.
@@ -268,6 +282,11 @@ impl State {
         if jobs.len() != self.sweeps.len() {
             return Ok(None);
         }
+        let now: Vec<_> = jobs.iter().map(|job| job.trial.subject()).collect();
+        if self.subject != now || !self.sweeps.iter().all(Sweep::is_sound) {
+            let expected = "one of the same scenario, unchanged, and of this version";
+            return Err(InputError::new("<state>", "the state of another search", expected));
+        }
         let mut cases: BTreeMap<&str, Vec<CaseAnswer>> = BTreeMap::new();
         for (job, sweep) in jobs.into_iter().zip(&self.sweeps) {
             let Some(verdict) = sweep.verdict(&job.trial) else { return Ok(None) };
@@ -291,7 +310,7 @@ impl State {
             })
             .collect();
         let violated = properties.iter().filter(|property| property.found == Found::Violated).count();
-        Ok(Some(Answer { design: self.design.clone(), how: self.how, violated, properties }))
+        Ok(Some(Answer { design: self.design.clone(), how: self.how, faults: self.faults, violated, properties }))
     }
 }
 
@@ -319,6 +338,10 @@ fn case_answer(job: Job, verdict: &Verdict) -> Result<CaseAnswer, InputError> {
 /// # Errors
 /// [`InputError`] if its line cannot be run: a bug, since it was just made.
 pub fn counterexample(trial: CaseTrial, finding: &Finding) -> Result<Counterexample, InputError> {
+    if finding.found.is_empty() {
+        let found = "the answers of a run that finds nothing";
+        return Err(InputError::new("<state>", found, "those of a run that breaks the property"));
+    }
     let (trial, small) = trial.shrink(finding);
     let size: Size = small.size();
     let Why { lost_in, nearest, .. } = why(&trial, &small);

@@ -39,7 +39,10 @@ fn sees_the_gap(listener: &Listener, event: &Account) -> bool {
 property! {
     /// An event that is due to a listener reaches it, or somebody is told that it does not.
     P22 "kobject_fork() returns nothing, and each loss vanishes in it", Loss;
-    said: ["2005-02-11" "read off the patch" "1108109504.30559.43"];
+    said: [
+        "2005-02-11" "read off the patch" "1108109504.30559.43",
+        "2005-09-28" "read off Matt Helsley's process events connector" "1127961841.12346.2344.camel@stark",
+    ];
     rules: [];
     cases: [Case::of("one-fork").with_faults(1)];
     fn p22(run) {
@@ -83,6 +86,9 @@ property! {
     said: ["2005-02-11" "read off netlink_broadcast(), see G27 and G31" "1108109504.30559.43"];
     rules: [];
     cases: [Case::of("two-late").with_faults(1), Case::of("three-listeners").with_faults(1)];
+    silent: |design| {
+        (design.delivery == fork_model::design::Delivery::Signal).then_some("it sends no message over netlink")
+    };
     fn p23(run) {
         let sys = &run.observed.world.sys;
         let with_room = |why: Why, room: i32| room >= 0 && matches!(why, Why::Latched | Why::Untried);

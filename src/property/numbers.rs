@@ -15,7 +15,7 @@ fn unnumbered(design: &Design) -> Option<&'static str> {
 property! {
     /// Who has lost an event between two that he heard can tell: he was told so, or a number is missing.
     P11 "a lost event leaves no gap", Loss;
-    said: ["2005-03-01" "asked of the fork connector, which then numbered its events" "20050410235124.2addd7d9.akpm@osdl.org"];
+    said: ["2005-04-10" "asked of the fork connector, which then numbered its events" "20050410235124.2addd7d9.akpm@osdl.org"];
     rules: [];
     cases: [Case::of("three-forks").with_faults(1)];
     fn p11(run) {
@@ -69,7 +69,7 @@ property! {
 property! {
     /// The numbers put the events in one order, and they arrive in it.
     P14 "the numbers do not tell the order", Order;
-    said: ["2005-03-17 to 04-10" "Evgeniy Polyakov, in the thread that ends in" "20050410235124.2addd7d9.akpm@osdl.org"];
+    said: ["2005-03-17 to 04-10" "Evgeniy Polyakov" "20050410235124.2addd7d9.akpm@osdl.org"];
     rules: [];
     cases: [Case::of("two-forks")];
     silent: unnumbered;

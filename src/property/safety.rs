@@ -45,7 +45,10 @@ property! {
 property! {
     /// The parent reads nothing of the child after it has set it free to run.
     P18 "p->pid is read after the wake-up", Safety;
-    said: ["2005-02-11" "read off the patch; do_fork()'s own comment warns of it" "1108109504.30559.43"];
+    said: [
+        "2005-02-11" "read off the patch; do_fork()'s own comment warns of it" "1108109504.30559.43",
+        "2005-09-28" "read off Matt Helsley's first process events connector" "1127961841.12346.2344.camel@stark",
+    ];
     rules: [UseAfterFree];
     cases: [
         Case::of("reaps-itself"),

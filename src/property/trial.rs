@@ -149,6 +149,12 @@ impl CaseTrial {
         line.split(' ').skip(1).filter(|word| *word != "fault=none").collect::<Vec<_>>().join(" ")
     }
 
+    /// What is searched, as text: the scenario with its machine and listeners, the design, the failures.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        format!("{} {} {:?} {} {:?}", env!("CARGO_PKG_VERSION"), self.design, self.scenario, self.faults, self.cuts)
+    }
+
     /// The failures of the scenario, and those that are explored.
     fn ask_for(&self, faults: &mut Faults) {
         faults_of_file(faults, Some(&self.scenario));

@@ -101,6 +101,8 @@ pub struct Exhaustive {
     fresh: usize,
     /// The answers of the beginning that this search is about, if another one has the rest.
     prefix: Vec<u32>,
+    /// How many of them were given: nodes that are once made keep them.
+    given: usize,
     begun: bool,
     pruned: bool,
     /// Who runs where matters.
@@ -136,7 +138,9 @@ impl Exhaustive {
 
     /// The next answer of the prefix, while there is one.
     fn prescribed(&mut self, n: u32) -> Option<u32> {
-        (n > 1 && !self.prefix.is_empty()).then(|| self.prefix.remove(0).min(n - 1))
+        let answer = self.prefix.get(self.given).filter(|_| n > 1)?;
+        self.given += 1;
+        Some((*answer).min(n - 1))
     }
 
     /// Whoever steps next, among these: a new node.

@@ -82,7 +82,7 @@ pub struct PartResult {
     pub repeated: u64,
     /// Runs that were cut off.
     pub cut: u64,
-    /// Whether it was done to its end.
+    /// Whether it was done to its end, and no run was cut off.
     pub complete: bool,
     /// The answers of the run that found something.
     pub found: Option<Vec<u32>>,
@@ -172,6 +172,17 @@ impl Sweep {
         sweep
     }
 
+    /// Whether it can be what a search wrote: parts of the kind that its strategy has, and results of parts that are there.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        let of_its_kind = |part: &Part| match (part, self.how) {
+            (Part::Under(_), How::Exhaustive { .. }) => true,
+            (Part::Range(from, to), How::Random { .. } | How::Pct { .. }) => from < to,
+            _ => false,
+        };
+        self.parts.iter().all(of_its_kind) && self.done.keys().all(|part| *part < self.parts.len())
+    }
+
     /// How many parts there are, and how many of them are done.
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
@@ -242,7 +253,7 @@ impl Sweep {
         let none = PartResult { executions, repeated: 0, cut: 0, complete: false, found: None };
         match verdict {
             Verdict::Proved { given_up: GivenUp { repeated, cut }, .. } => {
-                PartResult { repeated, cut, complete: true, ..none }
+                PartResult { repeated, cut, complete: cut == 0, ..none }
             }
             // All numbers of a range were run: that is as complete as a range gets.
             Verdict::NotFound { .. } => PartResult { complete: matches!(self.parts[part], Part::Range(..)), ..none },

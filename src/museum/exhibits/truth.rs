@@ -7,6 +7,7 @@ use crate::property::{Case, truth};
 pub(super) const P15A: Exhibit = Exhibit {
     id: "P15a",
     property: &truth::P15,
+    remark: 0,
     title: "a thread is reported as a new process",
     says: "The patch writes the pid of what was made, which is a thread id after CLONE_THREAD, and nothing that would tell \
            it from a process: a tree built from the events has a process that never was. Thread and process ids, as the \
@@ -20,6 +21,7 @@ pub(super) const P15A: Exhibit = Exhibit {
 pub(super) const P15B: Exhibit = Exhibit {
     id: "P15b",
     property: &truth::P15,
+    remark: 0,
     title: "CLONE_PARENT: the reported parent is not the parent",
     says: "The patch reports who called fork. After CLONE_PARENT the parent is the caller's own parent. A hook that reads \
            p->real_parent, as every later one does, says so.",
@@ -32,6 +34,7 @@ pub(super) const P15B: Exhibit = Exhibit {
 pub(super) const P19: Exhibit = Exhibit {
     id: "P19",
     property: &truth::P19,
+    remark: 0,
     title: "vfork: the event comes after the child's exec",
     says: "The hook stands behind the wait for the child: whoever vforks tells of it when the child has called exec or is \
            gone, in every schedule.",
@@ -44,6 +47,7 @@ pub(super) const P19: Exhibit = Exhibit {
 pub(super) const P20A: Exhibit = Exhibit {
     id: "P20a",
     property: &truth::P20,
+    remark: 0,
     title: "the child exits before its fork is told",
     says: "Behind wake_up_new_task() the child runs on another CPU: its exit, which a listener may know from elsewhere, can \
            come first.",
@@ -56,6 +60,7 @@ pub(super) const P20A: Exhibit = Exhibit {
 pub(super) const P20B: Exhibit = Exhibit {
     id: "P20b",
     property: &truth::P20,
+    remark: 0,
     title: "the grandchild's fork is told before the child's",
     says: "The child forks while its parent is still on its way to the hook. The listener hears of a parent that it has \
            never heard of. Only a hook before the wake-up, in the lock or behind it, cannot be overtaken.",
