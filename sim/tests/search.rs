@@ -117,7 +117,7 @@ fn shards_that_are_merged_say_what_the_whole_says_and_an_interrupted_one_goes_on
 
 #[test]
 fn a_large_complete_search_is_split_and_merges_to_a_proof() {
-    let trial = Count { lanes: 3, times: 2, locked: true };
+    let trial = Count { lanes: 3, times: 3, locked: true };
     let sweep = |threads| {
         with_threads(threads, || {
             let mut sweep = Sweep::plan(&trial, How::Exhaustive { preemptions: None, steps: None, most: None });
@@ -128,7 +128,9 @@ fn a_large_complete_search_is_split_and_merges_to_a_proof() {
     let (one, two) = (sweep(1), sweep(2));
     assert_eq!(one, two);
     assert!(one.progress().0 >= 64, "{:?}", one.progress());
-    assert!(matches!(one.verdict(&trial), Some(Verdict::Proved { executions: 2430, .. })), "{:?}", one.verdict(&trial));
+    // 1,680 orders of nine updates and 27 colours: none is left out, some are run in more than one part.
+    let verdict = one.verdict(&trial).expect("complete");
+    assert!(matches!(verdict, Verdict::Proved { executions: 45_360.., .. }), "{verdict:?}");
 }
 
 /// With fewer CPUs than lanes a search begins anew once it sees that placement matters: each part still has its own beginning.

@@ -1,7 +1,9 @@
 //! A search in parts: on many cores, on many machines, today and tomorrow. The parts, and so the result, do not depend on how
 //! many of them run at once.
 //!
-//! A complete search is split at its first questions: each part is the runs that begin with certain answers. A random one is
+//! A complete search is split at its first questions: each part is the runs that begin with certain answers. What is proved
+//! is the same; the number of runs is larger than that of a search in one piece, since two beginnings may differ in the order
+//! of steps that commute, and then both parts run what follows. A random one is
 //! split into ranges of run numbers. A [`Sweep`] is the list of parts and what came of those that are done: written to a file
 //! it is a checkpoint; run on every n-th part it is a shard, and shards are merged.
 
@@ -20,8 +22,9 @@ use super::random::Random;
 use super::{Finding, GivenUp, Trial, Verdict, run_once, search};
 use crate::choice::{Calm, Chooser, Follow, Question, STOP};
 
-/// A complete search of at most so many runs is not worth a split.
-const SMALL: u64 = 2_000;
+/// A complete search of at most so many runs is not worth a split: parts are searched for themselves, and together run some
+/// kinds of runs more than once.
+const SMALL: u64 = 20_000;
 /// Parts of a larger one, at least, if it has as many.
 const PARTS: usize = 64;
 /// Runs of a part of a random search.
