@@ -16,6 +16,8 @@
 
 pub mod wire;
 
+pub mod source;
+
 pub mod vsprintf;
 
 #[cfg(feature = "model")]
