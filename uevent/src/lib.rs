@@ -12,11 +12,15 @@
 //! | `drivers/connector/cn_proc.c`, of 2005 | [`cn_proc`] |
 //!
 //! [`wire`] stands apart: it parses and emits messages, does no I/O and knows no simulator. A program that only parses
-//! takes this crate with `default-features = false` and gets nothing else. Nothing here knows what a task is.
+//! takes this crate with `default-features = false` and gets that and [`source`], the trait of whoever reads messages.
+//! With the feature `netlink`, `netlink` has the sockets of the kernel this runs on. Nothing here knows what a task is.
 
 pub mod wire;
 
 pub mod source;
+
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod netlink;
 
 pub mod vsprintf;
 

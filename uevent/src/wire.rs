@@ -61,6 +61,7 @@ mod ends;
 mod error;
 mod libudev;
 mod number;
+pub mod proc_event;
 mod shown;
 mod strings;
 

@@ -7,8 +7,10 @@
 //! | payload | `len` | by id, see [`ConnectorMessage::fork`] |
 //! | padding | 0 to 3 | to a multiple of 4, `NLMSG_SPACE` |
 //!
-//! DIFFERENCE: the layouts of 2005, on a little-endian machine. `struct proc_event` got a timestamp of 8 bytes behind
-//! `cpu` in 2006; a message of a running kernel therefore has other offsets.
+//! What is emitted here has the layouts of 2005; [`proc_event`](super::proc_event) has those of a running kernel, where
+//! `struct proc_event` has a timestamp of 8 bytes behind `cpu`.
+//!
+//! DIFFERENCE: on every machine, the bytes of a little-endian one.
 //!
 //! ```
 //! use forklab_uevent::wire::connector::{ConnectorMessage, ForkIds, emit_fork_struct};
@@ -22,6 +24,7 @@
 //! # Ok::<(), forklab_uevent::wire::WireError>(())
 //! ```
 
+use super::proc_event::{PROC_EVENT_TIMED, ProcEvent, What};
 use super::{Found, WireError, number};
 
 /// Bytes of `struct nlmsghdr`.
@@ -128,7 +131,8 @@ impl<'a> ConnectorMessage<'a> {
         self.bytes
     }
 
-    /// The fork event in it: `"PPID CPID\0"` from [`CN_FORK`], a `struct proc_event` from [`CN_PROC`].
+    /// The fork event in it: `"PPID CPID\0"` from [`CN_FORK`], a `struct proc_event`, with or
+    /// without timestamp, from [`CN_PROC`].
     ///
     /// # Errors
     /// Another id; a text that is not two numbers with one space between and a NUL behind; fewer than 24 bytes of
@@ -161,6 +165,13 @@ impl<'a> ConnectorMessage<'a> {
 
     fn proc_event(&self) -> Result<ConnectorFork, WireError> {
         let start = NLMSG_HDR + CN_MSG;
+        if self.data.len() >= PROC_EVENT_TIMED {
+            let event = ProcEvent::parse(self)?;
+            let What::Fork(ids) = event.what else {
+                return Err(wrong(start, event.what.kind(), "PROC_EVENT_FORK, 1"));
+            };
+            return Ok(ConnectorFork { ids, cpu: Some(event.cpu) });
+        }
         if self.data.len() < PROC_EVENT {
             return Err(WireError::at(self.bytes, start + self.data.len(), "24 bytes of proc_event"));
         }
