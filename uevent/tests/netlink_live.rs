@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use forklab_uevent::netlink::{NetlinkSocket, ProcEvents, Protocol, To};
-use forklab_uevent::source::{Arrival, Loss, Order, Refusal, Stream, Trust, UeventSource, Wait};
+use forklab_uevent::source::{Arrival, Loss, Order, Refusal, Trust, UeventSource, Wait};
 use forklab_uevent::wire::connector::ConnectorMessage;
 use forklab_uevent::wire::proc_event::{ProcEvent, What};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -147,10 +147,8 @@ fn forks_of_this_process_are_heard_in_order() {
             Arrival::Message(datagram) => {
                 let message = ConnectorMessage::parse(datagram.bytes).expect("well-formed");
                 let event = ProcEvent::parse(&message).expect("a proc_event");
-                if event.is_ack() {
-                    continue;
-                }
-                assert_eq!(order.saw(Stream::Cpu(event.cpu), message.seq.into()), None);
+                let stream = event.stream().expect("a CPU");
+                assert_eq!(order.saw(stream, message.seq.into()), None);
                 match event.what {
                     What::Fork(ids) if ids.child_pid == child => {
                         assert_eq!(ids.parent_tgid, std::process::id().cast_signed());

@@ -66,20 +66,20 @@ impl ProcEvents {
         if std::mem::take(&mut self.listening) { self.say(IGNORE, 0) } else { Ok(()) }
     }
 
-    /// Sends an `enum proc_cn_mcast_op`; the answer will carry `seq`.
-    fn say(&self, op: u32, seq: u32) -> io::Result<()> {
+    /// Sends an `enum proc_cn_mcast_op`; the answer will carry `ack + 1`.
+    fn say(&self, op: u32, ack: u32) -> io::Result<()> {
         let mut bytes = Vec::new();
-        emit(&mut bytes, CN_PROC, seq, 0, &op.to_le_bytes());
+        emit(&mut bytes, CN_PROC, 0, ack, &op.to_le_bytes());
         self.socket.send(&bytes, To::Kernel)
     }
 
     /// Drops what comes before the answer: this listener began with it.
-    fn await_answer(&mut self, seq: u32) -> Result<(), OpenError> {
+    fn await_answer(&mut self, said: u32) -> Result<(), OpenError> {
         loop {
             let arrival = self.socket.receive(Wait::AtMost(ANSWER));
             match arrival.map_err(|error| OpenError::Io("receive the answer to PROC_CN_MCAST_LISTEN", error))? {
                 Arrival::Nothing | Arrival::End => return Err(OpenError::NoAnswer),
-                Arrival::Message(datagram) => match answer(datagram.bytes, seq) {
+                Arrival::Message(datagram) => match answer(datagram.bytes, said) {
                     Some(0) => return Ok(()),
                     Some(_) => {
                         return Err(OpenError::Permission("listen to process events", "it needs CAP_NET_ADMIN"));
@@ -92,11 +92,11 @@ impl ProcEvents {
     }
 }
 
-/// The error number in the acknowledgement of our LISTEN, if this is it.
-fn answer(bytes: &[u8], seq: u32) -> Option<u32> {
+/// The error number in the acknowledgement of our LISTEN, if this is it: every listener hears those of all.
+fn answer(bytes: &[u8], said: u32) -> Option<u32> {
     let message = ConnectorMessage::parse(bytes).ok()?;
     match ProcEvent::parse(&message).ok()?.what {
-        What::Ack(error) if message.seq == seq && message.ack == seq.wrapping_add(1) => Some(error),
+        What::Ack(error) if message.ack == said.wrapping_add(1) => Some(error),
         _ => None,
     }
 }

@@ -30,6 +30,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::connector::{CN_MSG, CN_PROC, ConnectorMessage, ForkIds, NLMSG_HDR, emit};
 use super::{Found, WireError};
+use crate::source::Stream;
 
 /// Bytes of `struct proc_event` since 2006.
 pub const PROC_EVENT_TIMED: usize = size_of::<Raw>();
@@ -70,7 +71,7 @@ pub struct Ids {
 /// One process event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcEvent {
-    /// Which CPU numbered it; `u32::MAX` in an acknowledgement.
+    /// Which CPU numbered it; `u32::MAX` if none did, in acknowledgements of older kernels.
     pub cpu: u32,
     /// When, in nanoseconds since boot.
     pub timestamp_ns: u64,
@@ -147,10 +148,10 @@ impl ProcEvent {
         })
     }
 
-    /// Whether it is the answer to some listener's LISTEN or IGNORE: it has no number of its own.
+    /// Whose number `cn_msg.seq` is: this CPU's. An acknowledgement has one, too, but from kernels that leave its CPU open.
     #[must_use]
-    pub fn is_ack(&self) -> bool {
-        matches!(self.what, What::Ack(_))
+    pub fn stream(&self) -> Option<Stream> {
+        (self.cpu != u32::MAX).then_some(Stream::Cpu(self.cpu))
     }
 }
 
