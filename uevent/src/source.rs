@@ -189,7 +189,9 @@ impl Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Loss::Overrun => f.write_str("the receive buffer was full (ENOBUFS): an unknown number of messages is lost"),
+            Loss::Overrun => {
+                f.write_str("the receive buffer was full (ENOBUFS): an unknown number of messages is lost")
+            }
             Loss::Gap { stream, expected, found } => {
                 let missing = found - expected;
                 let (s, are) = if missing == 1 { ("", "is") } else { ("s", "are") };

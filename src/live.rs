@@ -1,0 +1,5 @@
+//! The real kernel: feature `netlink`, Linux only.
+//!
+//! Everything here reads through [`UeventSource`](uevent::source::UeventSource), as consumers of the simulated kernel do.
+
+pub mod stop;
