@@ -38,6 +38,7 @@
 //! ```
 
 mod order;
+mod sequenced;
 mod trust;
 
 use std::fmt;
@@ -45,6 +46,7 @@ use std::io;
 use std::time::Duration;
 
 pub use order::{Order, Stream};
+pub use sequenced::{Numbers, Sequenced, per_cpu, seqnum};
 pub use trust::{Refusal, Trust};
 
 /// A source of messages: a simulated socket, a real one, or a script.
