@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod tools;
+pub mod tshark;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
