@@ -1,11 +1,15 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod listen;
 mod matrix;
 mod museum;
 mod run;
 mod shard;
 mod show;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod tree;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -48,6 +52,12 @@ enum Command {
     Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
+    /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Listen(listen::ListenArgs),
+    /// The live process tree as a listener to process events believes it, checked against /proc
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Tree(tree::TreeArgs),
 }
 
 /// Why a command ended early.
@@ -90,6 +100,10 @@ pub fn main() -> ExitCode {
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Listen(args)) => listen::listen(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Tree(args)) => tree::tree(&args, &mut out),
     };
     let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));
     match result {

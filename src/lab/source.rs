@@ -96,7 +96,11 @@ impl Simulated {
         let spec = Spec::new(crate::lab::spec::Source::BuiltIn(file.into()));
         let setup = spec.setup(Some(&scenario));
         let world = World::new(&setup).map_err(|no_room| {
-            InputError::new(file, no_room.to_string(), "a machine with room for them: see pid_max, last_pid and mempages")
+            InputError::new(
+                file,
+                no_room.to_string(),
+                "a machine with room for them: see pid_max, last_pid and mempages",
+            )
         })?;
         let world = Rc::new(world);
         let Some(sock) = world.listeners[0].sock.get() else {

@@ -113,7 +113,14 @@ impl fmt::Display for Decoded<'_> {
             }
             Decoded::Process(seq, event) => write!(f, "cpu {} seq {seq} {}", event.cpu.cast_signed(), event.what),
             Decoded::Connector(message) => {
-                write!(f, "connector {:#x}.{:#x} seq {} {}", message.id.0, message.id.1, message.seq, Shown(message.data))
+                write!(
+                    f,
+                    "connector {:#x}.{:#x} seq {} {}",
+                    message.id.0,
+                    message.id.1,
+                    message.seq,
+                    Shown(message.data)
+                )
             }
             Decoded::Unreadable(bytes, error) => write!(f, "unreadable ({error}): {}", Shown(bytes)),
         }
