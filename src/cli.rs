@@ -1,8 +1,14 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod live;
 mod matrix;
 mod museum;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod record;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod relay;
 mod run;
 mod shard;
 mod show;
@@ -48,6 +54,12 @@ enum Command {
     Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
+    /// Runs a command and records its process tree as a workload
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Record(record::RecordArgs),
+    /// What the patch wanted, on this kernel: its forks, as messages of a design, to a netlink group
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Relay(relay::RelayArgs),
 }
 
 /// Why a command ended early.
@@ -57,6 +69,9 @@ pub(crate) enum Failure {
     Input(InputError),
     /// Nobody reads the output any more.
     Output(io::Error),
+    /// The kernel does not let us, and this is why.
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Refused(String),
 }
 
 impl From<InputError> for Failure {
@@ -90,15 +105,25 @@ pub fn main() -> ExitCode {
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Relay(args)) => return exit(relay::relay(&args, &mut out), &mut out),
     };
-    let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));
+    exit(result.map(u8::from), &mut out)
+}
+
+/// Says what went wrong, if something did.
+fn exit(result: Result<u8, Failure>, out: &mut impl Write) -> ExitCode {
+    let result = result.and_then(|code| Ok(out.flush().map(|()| code)?));
     match result {
-        Ok(false) => ExitCode::SUCCESS,
-        Ok(true) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         // The reader has seen enough, as `head` does.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => complain(&format!("the output could not be written: {error}")),
         Err(Failure::Input(error)) => complain(&error.to_string()),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Err(Failure::Refused(why)) => complain(&why),
     }
 }
 

@@ -2,4 +2,12 @@
 //!
 //! Everything here reads through [`UeventSource`](uevent::source::UeventSource), as consumers of the simulated kernel do.
 
+pub mod clock;
+pub mod feed;
+pub mod follow;
+pub mod gate;
+pub mod kin;
+pub mod program;
+pub mod recorder;
+pub mod relay;
 pub mod stop;

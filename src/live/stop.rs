@@ -52,16 +52,31 @@ impl Stop {
     /// # Errors
     /// Those of `poll()`.
     pub fn wait(&mut self, fd: BorrowedFd<'_>, at_most: Option<Duration>) -> io::Result<Woken> {
+        self.poll(Some(fd), at_most)
+    }
+
+    /// Waits until a signal has come, or the time is over.
+    ///
+    /// # Errors
+    /// Those of `poll()`.
+    pub fn nap(&mut self, at_most: Duration) -> io::Result<Woken> {
+        self.poll(None, Some(at_most))
+    }
+
+    fn poll(&mut self, fd: Option<BorrowedFd<'_>>, at_most: Option<Duration>) -> io::Result<Woken> {
         if self.stopped {
             return Ok(Woken::Stop);
         }
         let timeout = at_most.map(Timespec::try_from).transpose();
         let timeout = timeout.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         let (end, child) = (self.end.as_fd(), self.child.as_fd());
-        let mut fds = [end, child, fd].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        // Without one, the same descriptor again, asked for nothing.
+        let asked = fd.map_or(PollFlags::empty(), |_| PollFlags::IN);
+        let mut fds = [(end, PollFlags::IN), (child, PollFlags::IN), (fd.unwrap_or(end), asked)]
+            .map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags));
         match poll(&mut fds, timeout.as_ref()) {
             // The handler has written by now: look again.
-            Err(rustix::io::Errno::INTR) => return self.wait(fd, Some(Duration::ZERO)),
+            Err(rustix::io::Errno::INTR) => return self.poll(fd, Some(Duration::ZERO)),
             other => other?,
         };
         let [end, child, ready] = fds.map(|fd| !fd.revents().is_empty());

@@ -7,6 +7,8 @@
 //! A message of this protocol has no `nlmsghdr`, which Wireshark's dissector looks for next: tshark 4.0.17 names the
 //! protocol, the hardware type and the family, and then says "Malformed Packet". The bytes are all there (`tshark -x`).
 //!
+//! [`Packets`] is the same for messages of any origin, with nanoseconds: what `forklab record` writes.
+//!
 //! DIFFERENCE: `nlmon` sees a copy for each listener, and nothing when there is none; here a packet is one broadcast, so
 //! that the file shows what was said and not how many heard it.
 
@@ -16,7 +18,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
-use pcap_file::{DataLink, Endianness, PcapError};
+use pcap_file::{DataLink, Endianness, PcapError, TsResolution};
 use sim::trace::{Event, Sink, What};
 use uevent::af_netlink::NETLINK_KOBJECT_UEVENT;
 use uevent::connector::NETLINK_CONNECTOR;
@@ -45,6 +47,47 @@ fn cooked(message: &[u8]) -> [u8; 16] {
     header
 }
 
+/// A capture of messages, written one by one.
+pub struct Packets<W: Write>(PcapWriter<W>);
+
+impl<W: Write> Packets<W> {
+    /// Begins a capture with stamps of this resolution: writes the file's header.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn new(out: W, resolution: TsResolution) -> Result<Packets<W>, PcapError> {
+        // One endianness everywhere: the same run gives the same bytes.
+        let header = PcapHeader {
+            datalink: DataLink::NETLINK,
+            endianness: Endianness::Little,
+            snaplen: SNAPLEN,
+            ts_resolution: resolution,
+            ..PcapHeader::default()
+        };
+        Ok(Packets(PcapWriter::with_header(out, header)?))
+    }
+
+    /// Writes one message.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, stamp: Duration, message: &[u8]) -> Result<(), PcapError> {
+        let data = [&cooked(message)[..], message].concat();
+        let length = u32::try_from(data.len()).expect("messages are small");
+        self.0.write_packet(&PcapPacket::new(stamp, length, &data)).map(|_| ())
+    }
+
+    /// Ends it: flushes, and gives back where it was written to.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn finish(self) -> Result<W, PcapError> {
+        let mut out = self.0.into_writer();
+        out.flush().map_err(PcapError::IoError)?;
+        Ok(out)
+    }
+}
+
 /// A capture that is being written.
 ///
 /// The run gets [`Pcap::sink`]; who made the capture keeps this, and asks for the outcome with [`Pcap::finish`].
@@ -54,7 +97,7 @@ pub struct Pcap<W: Write>(Rc<RefCell<State<W>>>);
 pub struct PcapSink<W: Write>(Rc<RefCell<State<W>>>);
 
 enum State<W: Write> {
-    Open { writer: PcapWriter<W>, packets: u64 },
+    Open { writer: Packets<W>, packets: u64 },
     Failed(PcapError),
     Finished,
 }
@@ -65,14 +108,7 @@ impl<W: Write> Pcap<W> {
     /// # Errors
     /// Those of `out`.
     pub fn new(out: W) -> Result<Pcap<W>, PcapError> {
-        // One endianness everywhere: the same run gives the same bytes.
-        let header = PcapHeader {
-            datalink: DataLink::NETLINK,
-            endianness: Endianness::Little,
-            snaplen: SNAPLEN,
-            ..PcapHeader::default()
-        };
-        let writer = PcapWriter::with_header(out, header)?;
+        let writer = Packets::new(out, TsResolution::MicroSecond)?;
         Ok(Pcap(Rc::new(RefCell::new(State::Open { writer, packets: 0 }))))
     }
 
@@ -88,11 +124,7 @@ impl<W: Write> Pcap<W> {
     /// The first one since [`Pcap::new`]; nothing was written after it.
     pub fn finish(self) -> Result<(u64, W), PcapError> {
         match self.0.replace(State::Finished) {
-            State::Open { writer, packets } => {
-                let mut out = writer.into_writer();
-                out.flush().map_err(PcapError::IoError)?;
-                Ok((packets, out))
-            }
+            State::Open { writer, packets } => Ok((packets, writer.finish()?)),
             State::Failed(error) => Err(error),
             State::Finished => unreachable!("finish() takes the only Pcap there is"),
         }
@@ -105,10 +137,8 @@ impl<W: Write> Sink for PcapSink<W> {
         let Some(message) = words::message(func, args) else { return };
         let mut state = self.0.borrow_mut();
         let State::Open { writer, packets } = &mut *state else { return };
-        let data = [&cooked(message)[..], message].concat();
-        let length = u32::try_from(data.len()).expect("messages are small");
-        match writer.write_packet(&PcapPacket::new(Duration::from_micros(event.step), length, &data)) {
-            Ok(_) => *packets += 1,
+        match writer.write(Duration::from_micros(event.step), message) {
+            Ok(()) => *packets += 1,
             Err(error) => *state = State::Failed(error),
         }
     }
