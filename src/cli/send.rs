@@ -11,12 +11,14 @@ use rustix::process::geteuid;
 use serde::Serialize;
 use uevent::netlink::Protocol;
 
-use super::listen::{cannot_open, counts, seconds};
+use super::listen::seconds;
+use super::live::{Counter, failed, refused};
 use super::run::DesignArgs;
 use super::{Failure, Found};
 use crate::input::InputError;
 use crate::lab::run::Loaded;
 use crate::lab::spec::{Order, Source, Spec};
+use crate::live::clock::Clock;
 use crate::live::gate::{LIST, has_listeners};
 use crate::live::namespace;
 use crate::live::program::{Program, exit_code, find};
@@ -131,12 +133,13 @@ pub(super) fn send(args: &SendArgs, out: &mut impl Write) -> Result<Found, Failu
             return Err(InputError::new("<send>", found, expected).into());
         }
         namespace::enter().map_err(|error| {
-            let expected = "that user namespaces are allowed (user.max_user_namespaces, kernel.unprivileged_userns_clone)";
+            let expected =
+                "that user namespaces are allowed (user.max_user_namespaces, kernel.unprivileged_userns_clone)";
             InputError::io("--own-namespace", &error, expected)
         })?;
     }
-    let mut sender = Sender::open(way).map_err(|error| cannot_open("send", &error))?;
-    let mut stop = Stop::new()?;
+    let mut sender = Sender::open(way).map_err(|error| refused(&error))?;
+    let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
     let mut consumer = match args.command.is_empty() {
         true => None,
         false => Some(Program::start(&args.command)?),
@@ -179,18 +182,18 @@ fn joined(args: &SendArgs, way: Way, consumer: &mut Program, stop: &mut Stop) ->
     let looks = args.wait.as_millis() / LOOK.as_millis();
     let name = || args.command[0].to_string_lossy().into_owned();
     for _ in 0..=looks {
-        if has_listeners(&fs::read_to_string(LIST)?, protocol.raw(), group) {
+        if has_listeners(&fs::read_to_string(LIST).map_err(failed(LIST))?, protocol.raw(), group) {
             return Ok(());
         }
-        if let Some(status) = consumer.ended()? {
+        if let Some(status) = consumer.ended().map_err(failed("the consumer"))? {
             let found = format!("it ended with exit code {} before it joined group {group}", exit_code(status));
             return Err(InputError::new(name(), found, format!("a consumer that listens to {protocol}")).into());
         }
-        if stop.nap(LOOK)? == Woken::Stop {
+        if stop.nap(LOOK).map_err(failed("waiting"))? == Woken::Stop {
             break;
         }
     }
-    consumer.terminate()?;
+    consumer.terminate().map_err(failed("the consumer"))?;
     let found = format!("it did not join group {group} within {} s", args.wait.as_secs_f64());
     Err(InputError::new(name(), found, format!("a consumer that listens to {protocol}")).into())
 }
@@ -202,9 +205,8 @@ fn send_all(
     sender: &mut Sender,
     stop: &mut Stop,
 ) -> Result<(usize, bool), Failure> {
-    #[expect(clippy::disallowed_types, reason = "messages of a pace go out at real times")]
-    let begun = std::time::Instant::now();
-    let counts = counts();
+    let begun = Clock::start();
+    let counts = Counter::new();
     for (n, message) in messages.iter().enumerate() {
         // Against the beginning, so that a late one does not make all later ones late.
         let due = args.pace.map_or(Duration::ZERO, |pace| Duration::from_secs(n as u64) / pace);
@@ -213,7 +215,7 @@ fn send_all(
             if left.is_zero() && !n.is_multiple_of(64) {
                 break false;
             }
-            match stop.nap(left)? {
+            match stop.nap(left).map_err(failed("waiting"))? {
                 Woken::Stop => break true,
                 Woken::Child | Woken::Ready => {}
                 Woken::Time => break false,
@@ -226,7 +228,7 @@ fn send_all(
             let expected = "a message that can be sent (to a group, and through the kernel, as root)";
             InputError::io(format!("message {} of {}", n + 1, messages.len()), &error, expected)
         })?;
-        counts.set_message(format!("{} of {} sent", n + 1, messages.len()));
+        counts.say(|| format!("{} of {} sent", n + 1, messages.len()));
     }
     Ok((messages.len(), false))
 }
@@ -235,20 +237,20 @@ fn send_all(
 fn end(args: &SendArgs, mut consumer: Program, stop: &mut Stop) -> Result<Option<u8>, Failure> {
     let looks = args.linger.as_millis() / LOOK.as_millis();
     for _ in 0..=looks {
-        if let Some(status) = consumer.ended()? {
+        if let Some(status) = consumer.ended().map_err(failed("the consumer"))? {
             return Ok(Some(exit_code(status)));
         }
-        if stop.nap(LOOK)? == Woken::Stop {
+        if stop.nap(LOOK).map_err(failed("waiting"))? == Woken::Stop {
             break;
         }
     }
-    consumer.terminate()?;
+    consumer.terminate().map_err(failed("the consumer"))?;
     // Reaped, so that what it prints last is printed before we are done. Who ignores SIGTERM is left alone after a while.
     for _ in 0..200 {
-        if consumer.ended()?.is_some() {
+        if consumer.ended().map_err(failed("the consumer"))?.is_some() {
             break;
         }
-        stop.nap(LOOK)?;
+        stop.nap(LOOK).map_err(failed("waiting"))?;
     }
     Ok(None)
 }

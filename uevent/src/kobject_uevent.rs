@@ -16,7 +16,7 @@ use crate::{Core, Fix, site};
 mod keys;
 mod one_slot;
 
-pub use keys::{ForkKeys, SUBSYSTEM};
+pub use keys::ForkKeys;
 pub use one_slot::kobject_fork_one_slot;
 
 /// Bytes of environment of one hotplug event, and of room for one in a message.

@@ -91,7 +91,7 @@ async fn call_usermodehelper(sys: &System, keys: &ForkKeys) -> Result<(), Errno>
     let khelper = &sys.notify.helper;
     let path = sys.core.hotplug_path.borrow().clone();
     let args = || {
-        let argv = vec![path.clone(), uevent::kobject_uevent::SUBSYSTEM.to_vec()];
+        let argv = vec![path.clone(), uevent::wire::SUBSYSTEM.to_vec()];
         let envp = keys.strings(&sys.core);
         let list = sim::Value::List;
         vec![("path", path.as_slice().into()), ("argv", list(argv)), ("envp", list(envp)), ("wait", 0.into())]
