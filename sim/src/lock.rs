@@ -87,6 +87,18 @@ impl Lock {
         Take { lock: self, mode, point: m.point(), queued: false }
     }
 
+    /// The same where nobody could get in before and the lock is free; `None` where [`Lock::take`] must be awaited. Hot code
+    /// writes [`take!`](crate::take), which does the one or the other.
+    #[inline(always)]
+    pub fn take_now<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Option<Held<'a>> {
+        // Whether one may sleep is asked once: there.
+        if mode.sleeps || self.is_taken(mode) || !m.passes() {
+            return None;
+        }
+        self.hold(m, mode);
+        Some(Held { lock: self, m, mode })
+    }
+
     #[inline]
     fn is_taken(&self, mode: &Mode) -> bool {
         self.state.get() < 0 || (mode.exclusive && self.state.get() != 0)
@@ -114,7 +126,7 @@ impl Lock {
 
     /// The lock is free for this mode: from here on it is taken. A call, so that each place that takes a lock stays small.
     #[inline(never)]
-    fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
+    fn hold(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
         m.locks(|locks| {
             locks.preempt_count += mode.preempt;
@@ -130,7 +142,6 @@ impl Lock {
         if self.waited_for.get() {
             self.tell_waiters(m);
         }
-        Held { lock: self, m, mode }
     }
 
     #[inline(always)]
@@ -163,6 +174,17 @@ fn let_go(held: &mut Vec<(&'static str, u64)>, lock: &'static str) {
     held.remove(at.expect("the lane holds what it releases"));
 }
 
+/// [`Lock::take`], awaited: `take!(lock, m, mode)`. A future is made only where somebody could get in, or has the lock.
+#[macro_export]
+macro_rules! take {
+    ($lock:expr, $m:expr, $mode:expr) => {
+        match $lock.take_now($m, $mode) {
+            Some(held) => held,
+            None => $lock.take($m, $mode).await,
+        }
+    };
+}
+
 /// A lock that is being taken; see [`Lock::take`].
 #[must_use = "a lock is taken where this is awaited"]
 pub struct Take<'a> {
@@ -176,11 +198,11 @@ pub struct Take<'a> {
 impl<'a> Future for Take<'a> {
     type Output = Held<'a>;
 
-    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<'a>> {
         let (lock, mode, m) = (self.lock, self.mode, self.point.machine());
         if !self.queued && !lock.is_taken(mode) && Pin::new(&mut self.point).poll(context).is_ready() {
-            return Poll::Ready(lock.hold(m, mode));
+            lock.hold(m, mode);
+            return Poll::Ready(Held { lock, m, mode });
         }
         self.stand(m)
     }
@@ -188,8 +210,6 @@ impl<'a> Future for Take<'a> {
 
 impl<'a> Take<'a> {
     /// Somebody else is let in, or has the lock.
-    #[cold]
-    #[inline(never)]
     fn stand(&mut self, m: &'a Machine) -> Poll<Held<'a>> {
         let (lock, mode) = (self.lock, self.mode);
         let me = m.current().expect("outside of every lane nobody else can run");
@@ -210,7 +230,8 @@ impl<'a> Take<'a> {
         waiters.remove(at);
         lock.waited_for.set(!waiters.is_empty());
         drop(waiters);
-        Poll::Ready(lock.hold(m, mode))
+        lock.hold(m, mode);
+        Poll::Ready(Held { lock, m, mode })
     }
 }
 
