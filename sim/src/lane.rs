@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::choice::{Question, STOP};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 
@@ -218,7 +219,7 @@ impl Machine {
     #[inline(always)]
     #[must_use]
     pub fn passes(&self) -> bool {
-        let passes = self.undisturbed.get();
+        let passes = !rare(!self.undisturbed.get());
         if passes {
             self.step.set(self.step.get() + 1);
         }

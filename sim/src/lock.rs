@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::lane::{Lane, Point};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 
 /// One way to take a lock.
@@ -92,7 +93,7 @@ impl Lock {
     #[inline(always)]
     pub fn take_now<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Option<Held<'a>> {
         // Whether one may sleep is asked once: there.
-        if mode.sleeps || self.is_taken(mode) || !m.passes() {
+        if mode.sleeps || rare(self.is_taken(mode)) || !m.passes() {
             return None;
         }
         self.hold(m, mode);
@@ -131,7 +132,7 @@ impl Lock {
         m.locks(|locks| {
             locks.preempt_count += mode.preempt;
             locks.irqs_off += mode.irqs;
-            if !locks.held.is_empty() {
+            if rare(!locks.held.is_empty()) {
                 m.note_lock_order(self.name, &locks.held);
             }
             locks.held.push((self.name, m.step()));
@@ -139,7 +140,7 @@ impl Lock {
         if m.trace.is_seen() {
             self.tell(m, mode.access(), mode.lock);
         }
-        if self.waited_for.get() {
+        if rare(self.waited_for.get()) {
             self.tell_waiters(m);
         }
     }
@@ -160,7 +161,7 @@ impl Lock {
             }
         });
         // All of them: who gets the lock now is decided when they step.
-        if self.waited_for.get() {
+        if rare(self.waited_for.get()) {
             self.tell_waiters(m);
         }
     }

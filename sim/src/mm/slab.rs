@@ -15,6 +15,7 @@ use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 use crate::violation::Rule;
@@ -355,7 +356,7 @@ impl<T> Cache<T> {
     /// The number of the allocation, if it succeeds.
     #[inline]
     fn try_alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp) -> Option<u64> {
-        let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
+        let ok = !rare(m.mem.faulty.get()) || !m.should_fail(site.0, size, gfp);
         let seq = m.mem.count_alloc(size, ok);
         m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
         ok.then_some(seq)
@@ -640,7 +641,7 @@ impl Machine {
     #[inline(always)]
     #[must_use]
     pub fn passes_to_alloc(&self, gfp: Gfp) -> bool {
-        !(gfp.may_wait() && self.in_atomic()) && self.passes()
+        !rare(gfp.may_wait() && self.in_atomic()) && self.passes()
     }
 
     /// The point of an allocation, which may sleep if `gfp` says so.
