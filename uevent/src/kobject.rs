@@ -242,10 +242,8 @@ fn get_ktype(core: &Core, kobj: KobjId) -> Option<Rc<KobjType>> {
 /// # Violations
 /// [`sim::Rule::Oops`] if any of them has no name: `strlen(NULL)`.
 pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
-    match path_length(core, kobj) {
-        Some(length) => length,
-        None => match core.m.oops("get_kobj_path_length").await {},
-    }
+    let Some(length) = path_length(core, kobj) else { match core.m.oops("get_kobj_path_length").await {} };
+    length
 }
 
 /// What of it comes before its oops; `None`: one of them has no name.
