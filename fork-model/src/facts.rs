@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim::{Errno, LaneName};
+use sim::{Errno, LaneName, rare};
 
 use crate::design::Seq;
 use crate::fork::flags;
@@ -151,7 +151,7 @@ impl Facts {
     #[inline(always)]
     #[must_use]
     pub fn on(&self) -> bool {
-        self.on.get()
+        rare(self.on.get())
     }
 
     /// Notes facts from now on, or no longer. What was noted stays.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sim::lock::Lock;
 use sim::mm::{Kind, Ledger, LiveEntry};
 use sim::touch::Access;
-use sim::{Cache, Errno, Machine};
+use sim::{Cache, Errno, Machine, rare};
 use slab::Slab;
 use uevent::kobject::KobjId;
 use uevent::{ConfigError, Core};
@@ -274,7 +274,7 @@ impl System {
     /// Those of [`System::helper`].
     #[inline(always)]
     pub(crate) fn helpers<L: Copy>(&self, funcs: &[(&'static str, L)]) -> Result<(), (Errno, L)> {
-        if !self.helpers_fail.get() && !self.m.trace.is_on() {
+        if !rare(self.helpers_fail.get()) && !self.m.trace.is_on() {
             return Ok(());
         }
         funcs.iter().try_for_each(|(func, label)| self.helper(func).map_err(|error| (error, *label)))
@@ -282,7 +282,7 @@ impl System {
 
     #[inline(always)]
     pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
-        if !self.helpers_fail.get() {
+        if !rare(self.helpers_fail.get()) {
             return None;
         }
         self.helper_failures.borrow().iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)

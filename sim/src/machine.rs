@@ -46,6 +46,8 @@ pub struct Machine {
     pub(crate) told: Cell<bool>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
+    /// Neither is there anybody who could run beside the current lane, nor does the chooser want to hear of steps.
+    pub(crate) undisturbed: Cell<bool>,
     /// The chooser has seen enough.
     pub(crate) stopped: Cell<bool>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
@@ -96,6 +98,7 @@ impl Machine {
             runnable: Cell::new(0),
             told: Cell::new(true),
             watched: Cell::new(false),
+            undisturbed: Cell::new(false),
             stopped: Cell::new(false),
             placement: Cell::new(false),
             made: RefCell::default(),
@@ -135,6 +138,7 @@ impl Machine {
         let needs = self.chooser.borrow().needs();
         self.told.set(needs >= Needs::Choices);
         self.watched.set(needs >= Needs::Steps);
+        self.look_around();
         self.trace.explore(needs >= Needs::Touches);
     }
 
@@ -156,6 +160,7 @@ impl Machine {
     pub fn watch_steps(&self) {
         self.told.set(true);
         self.watched.set(true);
+        self.look_around();
     }
 
     /// The run proper begins: steps count from 1 again, `chooser` answers from here on, and what was found before is no part

@@ -588,7 +588,7 @@ pub async fn netlink_broadcast(
         if sk != ssk
             && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
         {
-            core.m.point().await;
+            sim::point!(core.m);
             do_one_broadcast(core, sk, &mut b).await;
         }
     }
@@ -682,7 +682,7 @@ pub async fn netlink_recvmsg(
         let ready = || core.readable(sk);
         wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_recvmsg()", true, ready).await;
     } else {
-        core.m.point().await;
+        sim::point!(core.m);
     }
     let peek = flags & msg::PEEK != 0;
     let found = core.queue(sk, |s| {

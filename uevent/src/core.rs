@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use sim::mm::{Kind, Ledger, LiveEntry};
-use sim::{Cache, Machine};
+use sim::{Cache, Machine, rare};
 
 use crate::af_netlink::{Netlink, Sock};
 use crate::cn_proc::Listening;
@@ -173,7 +173,7 @@ impl Core {
     /// Whether this defect is repaired here.
     #[inline(always)]
     pub(crate) fn has(&self, fix: Fix) -> bool {
-        self.config.fixes.has(fix)
+        rare(self.config.fixes.has(fix))
     }
 
     /// The same for the one path that every fork takes: given back by hand, so that nothing stands out of line.

@@ -76,7 +76,7 @@ impl Machine {
         self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
         lanes.clear();
         *self.lanes.borrow_mut() = lanes;
-        self.runnable.set(0);
+        self.set_runnable(0);
         self.closing.set(false);
         ended
     }
