@@ -159,6 +159,12 @@ impl Facts {
         self.on.set(on);
     }
 
+    /// As at the start.
+    pub(crate) fn forget(&mut self) {
+        self.on.set(false);
+        self.log.get_mut().clear();
+    }
+
     /// Notes a fact of a step; whoever calls has looked whether facts are noted.
     pub(crate) fn push(&self, step: u64, fact: Fact) {
         self.log.borrow_mut().push((step, fact));

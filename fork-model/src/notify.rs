@@ -48,10 +48,18 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// For a kernel that is copied; `None` while it has what copies would share.
-    pub(crate) fn copy(&self) -> Option<Notify> {
-        let sequence = self.sequence.clone();
-        Some(Notify { sequence, cbus: self.cbus.copy()?, relay: self.relay.copy()?, helper: self.helper.copy()? })
+    /// Whether it has what copies of a kernel would share.
+    pub(crate) fn shares(&self) -> bool {
+        self.cbus.shares() || self.relay.shares() || self.helper.shares()
+    }
+
+    /// See [`System::copy_over`].
+    pub(crate) fn copy_over(&self, used: &mut Notify) {
+        let Notify { sequence, cbus, relay, helper } = used;
+        sequence.clone_from(&self.sequence);
+        self.cbus.copy_over(cbus);
+        *relay = relay::Relay::default();
+        self.helper.copy_over(helper);
     }
 }
 

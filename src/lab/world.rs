@@ -147,6 +147,20 @@ impl World {
         })
     }
 
+    /// The same in the place of a copy of it that has run, and in its room. False, and the other one is of no use any more: its
+    /// kernel is still in somebody's hands.
+    pub fn copy_over(&self, used: &mut World) -> bool {
+        let World { sys, init, roots, listeners, done, before, forks, paced } = used;
+        *init = self.init;
+        roots.clone_from(&self.roots);
+        listeners.clone_from(&self.listeners);
+        *done = Done::default();
+        before.clone_from(&self.before);
+        forks.set(0);
+        *paced = WaitQueue::default();
+        self.sys.copy_over(sys)
+    }
+
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.
     pub fn begin(self: &Rc<World>, chooser: impl Chooser + 'static) {
         self.sys.m.spawn("init", reap_orphans(self.sys.clone(), self.init));

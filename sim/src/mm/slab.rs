@@ -104,7 +104,6 @@ impl<T> Handle<T> {
 pub struct Stale;
 
 /// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
-#[derive(Clone)]
 struct Entry<T> {
     seq: u64,
     step: u64,
@@ -116,6 +115,20 @@ struct Entry<T> {
     /// While it is free: the one that was freed before it.
     next_free: Option<u32>,
     value: T,
+}
+
+impl<T: Clone> Clone for Entry<T> {
+    fn clone(&self) -> Entry<T> {
+        Entry { value: self.value.clone(), ..*self }
+    }
+
+    /// In the room of another one, see [`Cache::copy_over`].
+    fn clone_from(&mut self, source: &Entry<T>) {
+        let Entry { seq, step, site, lane, size, generation, next_free, value } = self;
+        (*seq, *step, *site, *lane, *size) = (source.seq, source.step, source.site, source.lane, source.size);
+        (*generation, *next_free) = (source.generation, source.next_free);
+        value.clone_from(&source.value);
+    }
 }
 
 /// Who freed the last object of a slot.
@@ -203,11 +216,16 @@ impl Memory {
         seq
     }
 
-    /// The same numbers and totals, for a machine that is copied. Nothing fails in it.
-    pub(crate) fn copy(&self) -> Memory {
-        let Memory { seq, failed, bytes, frees, .. } = self;
-        let (seq, failed, bytes, frees) = (seq.clone(), failed.clone(), bytes.clone(), frees.clone());
-        Memory { seq, failed, bytes, frees, ..Memory::default() }
+    /// The same numbers and totals in the place of others. Nothing fails there.
+    pub(crate) fn copy_over(&self, used: &Memory) {
+        let Memory { seq, failed, bytes, frees, faulty, faults } = used;
+        seq.set(self.seq.get());
+        failed.set(self.failed.get());
+        bytes.set(self.bytes.get());
+        frees.set(self.frees.get());
+        if faulty.replace(false) || faults.borrow().has_any() {
+            faults.take();
+        }
     }
 
     /// Changes what fails from now on.
@@ -236,28 +254,16 @@ pub struct Cache<T> {
     names: RefCell<BTreeMap<NonZeroU32, Object>>,
 }
 
-/// Objects for which a copied cache has room: else the first allocation in a copied kernel would move all that it has.
-const ROOM: usize = 8;
-
-/// A copy of a list, with room for more.
-fn with_room<T: Clone>(list: &[T]) -> Vec<T> {
-    let mut copy = Vec::with_capacity(list.len() + ROOM);
-    copy.extend_from_slice(list);
-    copy
-}
-
-impl<T: Clone> Clone for Cache<T> {
-    fn clone(&self) -> Cache<T> {
-        Cache {
-            kind: self.kind,
-            object: self.object,
-            objects: RefCell::new(with_room(&self.objects.borrow())),
-            first_free: self.first_free.clone(),
-            live: self.live.clone(),
-            generation: self.generation.clone(),
-            graves: RefCell::new(with_room(&self.graves.borrow())),
-            names: self.names.clone(),
-        }
+impl<T: Clone> Cache<T> {
+    /// The same objects in the place of those of a cache that is used up, and in its room.
+    pub fn copy_over(&self, used: &Cache<T>) {
+        let Cache { kind: _, object: _, objects, first_free, live, generation, graves, names } = used;
+        objects.borrow_mut().clone_from(&self.objects.borrow());
+        first_free.set(self.first_free.get());
+        live.set(self.live.get());
+        generation.set(self.generation.get());
+        graves.borrow_mut().clone_from(&self.graves.borrow());
+        names.borrow_mut().clone_from(&self.names.borrow());
     }
 }
 
@@ -521,13 +527,25 @@ impl<T> Ledger for Cache<T> {
 /// The bytes behind a `kmalloc()`.
 ///
 /// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Buf {
     bytes: Vec<u8>,
     size: u32,
     site: &'static str,
     /// Users of the data of a socket buffer (`skb_shared_info.dataref`).
     pub dataref: u32,
+}
+
+impl Clone for Buf {
+    fn clone(&self) -> Buf {
+        Buf { bytes: self.bytes.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Buf) {
+        let Buf { bytes, size, site, dataref } = self;
+        bytes.clone_from(&source.bytes);
+        (*size, *site, *dataref) = (source.size, source.site, source.dataref);
+    }
 }
 
 impl Buf {
