@@ -163,10 +163,36 @@ impl System {
         self.m.copy_over(&used.m);
         self.core.copy_over(core_of_used);
         // By its fields, so that none is forgotten.
-        let System { m: _, core: _, config: _, pids, tasklist_lock, siglock, tasks, thread_infos, signals, .. } = used;
-        let System { sighands, mms, users, pid_hash, traced, newborn, helper_failures, helpers_fail, .. } = used;
-        let System { fork_kobj, child_reaper, truth, facts, notify, place: _, posted: _, .. } = used;
-        let System { nr_threads, max_threads, total_forks, process_counts, .. } = used;
+        let System {
+            m: _,
+            core: _,
+            config: _,
+            pids,
+            tasklist_lock,
+            siglock,
+            tasks,
+            thread_infos,
+            signals,
+            sighands,
+            mms,
+            users,
+            pid_hash,
+            traced,
+            newborn,
+            helper_failures,
+            helpers_fail,
+            fork_kobj,
+            child_reaper,
+            truth,
+            facts,
+            notify,
+            place: _,
+            posted: _,
+            nr_threads,
+            max_threads,
+            total_forks,
+            process_counts,
+        } = used;
         self.pids.copy_over(pids);
         tasklist_lock.clone_from(&self.tasklist_lock);
         siglock.clone_from(&self.siglock);

@@ -113,30 +113,43 @@ impl Machine {
         machine
     }
 
-    /// The same machine once more, between two runs: its memory, its step, what was found and learnt. Nobody looks at the copy,
-    /// and nothing fails in it.
+    /// This machine once more, between two runs, in the place of one of its kind that is used up, and in its room: its memory,
+    /// its step, what was found and learnt. Nobody looks at the copy, and nothing fails in it.
+    ///
+    /// A search does this for each run, and would else spend a third of its time on memory.
     ///
     /// # Panics
-    /// If there are lanes: a future cannot be copied.
-    #[must_use]
-    pub fn copy(&self) -> Rc<Machine> {
-        let copy = Machine::new(self.config.clone(), Calm);
-        self.copy_over(&copy);
-        copy
-    }
-
-    /// The same in the place of a machine of this kind that is used up, and in its room: a search copies one for each run, and
-    /// would else spend a third of its time on memory.
-    ///
-    /// # Panics
-    /// If one of the two has lanes, or they are of different kinds.
+    /// If one of the two has lanes, as a future cannot be copied, or they are of different kinds.
     pub fn copy_over(&self, used: &Machine) {
         let no_lanes = self.lanes.borrow().all.is_empty() && used.lanes.borrow().all.is_empty();
         assert!(no_lanes, "only a machine without lanes can be copied");
         // By its fields, so that none is forgotten.
-        let Machine { config, step, current, name, cpu, atomic, next, runnable, .. } = used;
-        let Machine { told: _, watched: _, stopped, placement, made, runs, closing, lanes: _, locks: _, .. } = used;
-        let Machine { chooser, mem, kmalloc, trace, violations, lock_order, lock_waits, .. } = used;
+        let Machine {
+            config,
+            step,
+            current,
+            name,
+            cpu,
+            atomic,
+            next,
+            runnable,
+            told: _,
+            watched: _,
+            stopped,
+            placement,
+            made,
+            runs,
+            closing,
+            lanes: _,
+            locks: _,
+            chooser,
+            mem,
+            kmalloc,
+            trace,
+            violations,
+            lock_order,
+            lock_waits,
+        } = used;
         assert_eq!(self.config, *config, "a machine becomes one of its kind");
         step.set(self.step.get());
         name.set(self.name.get());

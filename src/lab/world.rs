@@ -153,7 +153,7 @@ impl World {
         let World { sys, init, roots, listeners, done, before, forks, paced } = used;
         *init = self.init;
         roots.clone_from(&self.roots);
-        listeners.clone_from(&self.listeners);
+        self.listeners.iter().zip(listeners).for_each(|(listener, used)| listener.copy_over(used));
         *done = Done::default();
         before.clone_from(&self.before);
         forks.set(0);
@@ -184,11 +184,12 @@ impl World {
 
     /// Reports what an event took and nobody gave back. Tables that have grown, and pages of the bitmap, stay.
     pub fn report_leaks(&self) {
-        let of_designs = [NODE, SIGQUEUE];
-        let of_events = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
-        let of_events: Vec<_> = of_events.chain(&of_designs).collect();
+        let of_events = |entry: &LiveEntry| {
+            let mut sites = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
+            sites.any(|site| site.0 == entry.site) || [NODE, SIGQUEUE].iter().any(|site| site.0 == entry.site)
+        };
         let mut leaks = self.sys.live_since(&self.before);
-        leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
+        leaks.retain(of_events);
         self.sys.m.report_leaks(&leaks);
     }
 

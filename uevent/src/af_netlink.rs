@@ -104,8 +104,23 @@ impl Clone for Sock {
     /// In the room of a socket that is used up, see [`Cache::copy_over`](sim::Cache::copy_over).
     fn clone_from(&mut self, source: &Sock) {
         // By its fields, so that none is forgotten.
-        let Sock { number, protocol, pid, groups, rcvbuf, rmem_alloc, queue, congested, err, .. } = self;
-        let Sock { lost, filters_forks, netns, hashed, opt, wait, .. } = self;
+        let Sock {
+            number,
+            protocol,
+            pid,
+            groups,
+            rcvbuf,
+            rmem_alloc,
+            queue,
+            congested,
+            err,
+            lost,
+            filters_forks,
+            netns,
+            hashed,
+            opt,
+            wait,
+        } = self;
         (*number, *protocol, *pid, *groups) = (source.number, source.protocol, source.pid, source.groups);
         (*rcvbuf, *congested, *err, *lost) = (source.rcvbuf, source.congested, source.err, source.lost);
         (*filters_forks, *netns, *hashed, *opt) = (source.filters_forks, source.netns, source.hashed, source.opt);
@@ -135,11 +150,11 @@ impl Table {
     fn copy_over(&self, used: &mut Table) {
         let Table { mc_list, pids, hash, shift } = used;
         (*hash, *shift) = (self.hash, self.shift);
-        // Few runs bind or close, and to look is cheaper than to copy.
-        if *mc_list != self.mc_list {
+        // Most protocols are nobody's; and few runs bind or close, and to look is cheaper than to copy.
+        if !(mc_list.is_empty() && self.mc_list.is_empty()) && *mc_list != self.mc_list {
             mc_list.clone_from(&self.mc_list);
         }
-        if *pids != self.pids {
+        if !(pids.is_empty() && self.pids.is_empty()) && *pids != self.pids {
             pids.clone_from(&self.pids);
         }
     }
@@ -184,7 +199,8 @@ impl Default for Netlink {
 impl Netlink {
     /// See [`Core::copy_over`].
     pub(crate) fn copy_over(&self, used: &mut Netlink) {
-        let Netlink { tables, users, wait, rover, made, uevent_sock, cn_sock, yields, losses, .. } = used;
+        let Netlink { tables, users, wait, rover, made, uevent_sock, cn_sock, yields, losses, sock_create_lite_fails } =
+            used;
         self.tables.borrow().iter().zip(tables.get_mut()).for_each(|(table, used)| table.copy_over(used));
         users.set(self.users.get());
         wait.clone_from(&self.wait);
@@ -194,7 +210,7 @@ impl Netlink {
         cn_sock.set(self.cn_sock.get());
         yields.clone_from(&self.yields);
         losses.clone_from(&self.losses);
-        used.sock_create_lite_fails.set(self.sock_create_lite_fails.get());
+        sock_create_lite_fails.set(self.sock_create_lite_fails.get());
     }
 }
 

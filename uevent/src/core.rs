@@ -157,9 +157,24 @@ impl Core {
     pub fn copy_over(&self, used: &mut Core) {
         assert!(!self.shares(), "it has what copies would share");
         // By its fields, so that none is forgotten.
-        let Core { m: _, config, kobjects, ksets, subsystems, sysfs, hotplug_seqnum, hotplug_path, .. } = used;
-        let Core { usermodehelper_rc, fork_outcomes, env_strings, skbs, socks, netlink, listening, scratch: _, .. } =
-            used;
+        let Core {
+            m: _,
+            config,
+            kobjects,
+            ksets,
+            subsystems,
+            sysfs,
+            hotplug_seqnum,
+            hotplug_path,
+            usermodehelper_rc,
+            fork_outcomes,
+            env_strings,
+            skbs,
+            socks,
+            netlink,
+            listening,
+            scratch: _,
+        } = used;
         config.clone_from(&self.config);
         kobjects.clone_from(&self.kobjects);
         ksets.get_mut().clear();

@@ -543,7 +543,10 @@ impl Clone for Buf {
 
     fn clone_from(&mut self, source: &Buf) {
         let Buf { bytes, size, site, dataref } = self;
-        bytes.clone_from(&source.bytes);
+        bytes.clear();
+        if !source.bytes.is_empty() {
+            bytes.extend_from_slice(&source.bytes); // Most of a booted kernel's have none.
+        }
         (*size, *site, *dataref) = (source.size, source.site, source.dataref);
     }
 }
