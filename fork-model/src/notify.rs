@@ -72,7 +72,9 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
     if sys.facts.on() {
         sys.m.touch(WISHES, Access::Read);
     }
-    let deliver = async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } };
+    // In one place: given away it would be there twice.
+    let deliver =
+        std::pin::pin!(async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } });
     let ((seq, outcome), paid) = meter::metered(&sys.m, deliver).await;
     if outcome == Outcome::Kept {
         sys.m.touch(FORK_OUTCOMES, Access::Add);
