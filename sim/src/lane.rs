@@ -104,7 +104,7 @@ impl Machine {
             None => locks.push(Locks::default()),
         }
         let lane = Lane(u32::try_from(lane).expect("fewer lanes than 2^32"));
-        lanes.queue.push(lane);
+        lanes.enqueue(lane);
         self.set_runnable(self.runnable.get() + 1);
         self.tell_woken(name);
         lane
@@ -207,6 +207,9 @@ impl Machine {
         if pick == STOP {
             self.stopped.set(true);
             return None;
+        }
+        if let (0, Some((lane, Stay::OnCpu | Stay::Preemptible))) = (pick, can) {
+            return Some(lane); // It is on its CPU.
         }
         let lane = lanes.candidate(can, pick);
         if lanes.place(lane, me.map(|(lane, _)| lane)) {
@@ -334,7 +337,7 @@ impl Machine {
         if spins {
             lanes.spin(lane, false);
         } else {
-            lanes.queue.push(lane);
+            lanes.enqueue(lane);
         }
         if !silent {
             self.trace.emit(self, || What::Wake { lane: name });

@@ -286,6 +286,16 @@ impl Trace {
         self.seen.set(true);
     }
 
+    /// Nobody looks any more.
+    pub(crate) fn forget(&self) {
+        let Trace { on, seen, explored, hash, sinks } = self;
+        on.set(false);
+        seen.set(false);
+        explored.set(false);
+        hash.take();
+        sinks.borrow_mut().clear();
+    }
+
     /// An explorer wants to hear what is touched.
     pub(crate) fn explore(&self, explored: bool) {
         self.explored.set(explored);

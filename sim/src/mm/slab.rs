@@ -103,7 +103,6 @@ impl<T> Handle<T> {
 pub struct Stale;
 
 /// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
-#[derive(Clone)]
 struct Entry<T> {
     seq: u64,
     step: u64,
@@ -115,6 +114,20 @@ struct Entry<T> {
     /// While it is free: the one that was freed before it.
     next_free: Option<u32>,
     value: T,
+}
+
+impl<T: Clone> Clone for Entry<T> {
+    fn clone(&self) -> Entry<T> {
+        Entry { value: self.value.clone(), ..*self }
+    }
+
+    /// In the room of another one, see [`Cache::copy_over`].
+    fn clone_from(&mut self, source: &Entry<T>) {
+        let Entry { seq, step, site, lane, size, generation, next_free, value } = self;
+        (*seq, *step, *site, *lane, *size) = (source.seq, source.step, source.site, source.lane, source.size);
+        (*generation, *next_free) = (source.generation, source.next_free);
+        value.clone_from(&source.value);
+    }
 }
 
 /// Who freed the last object of a slot.
@@ -202,11 +215,16 @@ impl Memory {
         seq
     }
 
-    /// The same numbers and totals, for a machine that is copied. Nothing fails in it.
-    pub(crate) fn copy(&self) -> Memory {
-        let Memory { seq, failed, bytes, frees, .. } = self;
-        let (seq, failed, bytes, frees) = (seq.clone(), failed.clone(), bytes.clone(), frees.clone());
-        Memory { seq, failed, bytes, frees, ..Memory::default() }
+    /// The same numbers and totals in the place of others. Nothing fails there.
+    pub(crate) fn copy_over(&self, used: &Memory) {
+        let Memory { seq, failed, bytes, frees, faulty, faults } = used;
+        seq.set(self.seq.get());
+        failed.set(self.failed.get());
+        bytes.set(self.bytes.get());
+        frees.set(self.frees.get());
+        if faulty.replace(false) || faults.borrow().has_any() {
+            faults.take();
+        }
     }
 
     /// Changes what fails from now on.
@@ -240,28 +258,17 @@ struct Slots<T> {
     graves: Vec<Grave>,
 }
 
-/// Objects for which a copied cache has room: else the first allocation in a copied kernel would move all that it has.
-const ROOM: usize = 8;
-
-/// A copy of a list, with room for more.
-fn with_room<T: Clone>(list: &[T]) -> Vec<T> {
-    let mut copy = Vec::with_capacity(list.len() + ROOM);
-    copy.extend_from_slice(list);
-    copy
-}
-
-impl<T: Clone> Clone for Cache<T> {
-    fn clone(&self) -> Cache<T> {
-        let slots = self.slots.borrow();
-        Cache {
-            kind: self.kind,
-            object: self.object,
-            slots: RefCell::new(Slots { objects: with_room(&slots.objects), graves: with_room(&slots.graves) }),
-            first_free: self.first_free.clone(),
-            live: self.live.clone(),
-            generation: self.generation.clone(),
-            names: self.names.clone(),
-        }
+impl<T: Clone> Cache<T> {
+    /// The same objects in the place of those of a cache that is used up, and in its room.
+    pub fn copy_over(&self, used: &Cache<T>) {
+        let Cache { kind: _, object: _, slots, first_free, live, generation, names } = used;
+        let (mut slots, from) = (slots.borrow_mut(), self.slots.borrow());
+        slots.objects.clone_from(&from.objects);
+        slots.graves.clone_from(&from.graves);
+        first_free.set(self.first_free.get());
+        live.set(self.live.get());
+        generation.set(self.generation.get());
+        names.borrow_mut().clone_from(&self.names.borrow());
     }
 }
 
@@ -542,13 +549,28 @@ pub fn c_str(bytes: &[u8]) -> &[u8] {
 /// The bytes behind a `kmalloc()`.
 ///
 /// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Buf {
     bytes: Vec<u8>,
     size: u32,
     site: &'static str,
     /// Users of the data of a socket buffer (`skb_shared_info.dataref`).
     pub dataref: u32,
+}
+
+impl Clone for Buf {
+    fn clone(&self) -> Buf {
+        Buf { bytes: self.bytes.clone(), ..*self }
+    }
+
+    fn clone_from(&mut self, source: &Buf) {
+        let Buf { bytes, size, site, dataref } = self;
+        bytes.clear();
+        if !source.bytes.is_empty() {
+            bytes.extend_from_slice(&source.bytes); // Most of a booted kernel's have none.
+        }
+        (*size, *site, *dataref) = (source.size, source.site, source.dataref);
+    }
 }
 
 impl Buf {
