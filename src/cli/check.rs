@@ -9,12 +9,12 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fork_model::Design;
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::explore::parallel::{How, Shard};
+use sim::explore::parallel::How;
 use sim::trace::Recording;
 use sim::{Event, What};
 
 use super::run::{DesignArgs, labels};
-use super::{Failure, Found as FoundSome, write_json};
+use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
 use crate::lab::run::{Loaded, Watch, run};
 use crate::lab::spec::{Source, Spec};
@@ -43,7 +43,7 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     design: DesignArgs,
     /// Which properties, such as P12,P18; without it, all
-    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property_of)]
     property: Vec<&'static Property>,
     /// How runs are chosen
     #[arg(long, value_enum, default_value_t)]
@@ -69,9 +69,10 @@ pub(super) struct CheckArgs {
     /// Threads; without it, as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Only every N-th part, from the I-th on: I/N. Prints the state of the shard as JSON, for `forklab merge`
-    #[arg(long, value_name = "I/N", value_parser = |text: &str| text.parse::<Shard>())]
-    shard: Option<Shard>,
+    /// Only every N-th part, from the I-th on; auto asks the environment of an array job. Prints the state of the shard as
+    /// JSON, for `forklab merge`
+    #[arg(long, value_name = "I/N|auto")]
+    shard: Option<String>,
     /// Write how far the search is to this file, after each part
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -81,11 +82,6 @@ pub(super) struct CheckArgs {
     /// The answer as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn property(id: &str) -> Result<&'static Property, String> {
-    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
-    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
 }
 
 impl CheckArgs {
@@ -116,7 +112,12 @@ impl CheckArgs {
         design.check().map_err(|impossible| {
             InputError::new("<command line>", design.to_string(), format!("a design that can be built: {impossible}"))
         })?;
-        let properties = if self.property.is_empty() { ALL.to_vec() } else { self.property.clone() };
+        let mut properties = if self.property.is_empty() { ALL.to_vec() } else { Vec::new() };
+        for property in &self.property {
+            if !properties.contains(property) {
+                properties.push(*property);
+            }
+        }
         Ok(Question { design, source, properties, how: self.how(), faults: self.faults })
     }
 }
@@ -124,6 +125,7 @@ impl CheckArgs {
 /// `forklab check`.
 pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome, Failure> {
     let question = args.question()?;
+    let shard = shard::asked(args.shard.as_deref())?;
     let before = match &args.checkpoint {
         Some(path) if args.resume && path.exists() => Some(read_state(path, &question)?),
         _ => None,
@@ -138,7 +140,6 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
             "a number of threads that can be started",
         )
     })?;
-    let shard = args.shard.unwrap_or(Shard::ALL);
     let state = pool.install(|| check_design(&question, shard, before, &bar));
     let state = bar.finish(state)?;
     if args.shard.is_some() {
