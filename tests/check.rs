@@ -38,3 +38,49 @@ fn a_property_that_is_named_twice_is_searched_once_and_the_order_is_the_user_s()
     };
     assert_eq!(ids("P18,P17,P18,P17"), ["P18", "P17"]);
 }
+
+#[test]
+fn shards_merge_to_the_whole_and_what_is_no_shard_or_there_twice_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("a file");
+        path.display().to_string()
+    };
+    // Searches of 250 random runs a part: each shard has two of the four.
+    let search = ["check", "--property", "P1", "--gate", "has-listeners", "--strategy", "random", "--runs", "1000"];
+    let shard = |shard: &str| forklab(&[&search[..], &["--shard", shard]].concat()).out;
+    let (one, two) = (write("one", &shard("1/2")), write("two", &shard("2/2")));
+    let whole = forklab(&[&search[..], &["--json"]].concat());
+    let merged = forklab(&["merge", &two, &one]);
+    assert_eq!((merged.code, merged.err.as_str()), (whole.code, ""));
+    assert_eq!(merged.out, whole.out);
+
+    let text = shard("1/2");
+    let matrix = ["matrix", "--property", "P1", "--hook", "end", "--gate", "always", "--delivery", "broadcast"];
+    let matrix = write("matrix", &forklab(&[&matrix[..], &["--runs", "1", "--random", "0", "--json"]].concat()).out);
+    let cut = write("cut", &text[..text.len() / 2]);
+    let cases = [
+        (vec![&one, &two, &one], format!("{one}: found shard 1/2 again, which is in {one}, expected each shard once")),
+        (vec![&one], "<command line>: found 1 of 2 shards, without 2/2, expected all of them".to_owned()),
+        (
+            vec![&one, &matrix],
+            format!("{matrix}: found the JSON of forklab matrix, expected a shard of forklab check ("),
+        ),
+        (vec![&matrix, &one], format!("{one}: found the JSON of forklab check 2, expected a shard of forklab matrix")),
+        (vec![&cut], format!("{cut}:")),
+    ];
+    for (files, expected) in cases {
+        let files: Vec<_> = files.iter().map(|file| file.as_str()).collect();
+        let done = forklab(&[&["merge"][..], &files].concat());
+        assert!(done.err.starts_with(&format!("forklab: {expected}")) && done.err.lines().count() == 1, "{}", done.err);
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
+    }
+    let said = forklab(&["merge", &cut]).err;
+    assert!(
+        said.ends_with(": found the end of the file, in the middle of a value, expected a shard of forklab check\n"),
+        "{said}"
+    );
+    let again = write("again", &text.replacen("\"shard\": \"1/2\"", "\"shard\": \"1/3\"", 1));
+    assert!(forklab(&["merge", &one, &again]).err.contains(": found shard 1/3, expected one of 2 shards, as in "));
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use fork_model::Design;
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::explore::parallel::How;
+use sim::explore::parallel::{How, Shard};
 use sim::trace::Recording;
 use sim::{Event, What};
 
@@ -18,7 +18,10 @@ use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
 use crate::lab::run::{Loaded, Watch, run};
 use crate::lab::spec::{Source, Spec};
-use crate::property::check::{Answer, CaseAnswer, Counterexample, Progress, Question, State, check as check_design};
+use crate::matrix::merge::{Shards, of_kind};
+use crate::property::check::{
+    Answer, CaseAnswer, Counterexample, Progress, Question, State, VERSION, check as check_design,
+};
 use crate::property::{ALL, Found, Property};
 use crate::render::lanes::Lanes;
 
@@ -127,7 +130,7 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
     let question = args.question()?;
     let shard = shard::asked(args.shard.as_deref())?;
     let before = match &args.checkpoint {
-        Some(path) if args.resume && path.exists() => Some(read_state(path, &question)?),
+        Some(path) if args.resume && path.exists() => Some(read_state(path, &question, shard)?),
         _ => None,
     };
     let bar = Bar::new(args.checkpoint.clone());
@@ -158,34 +161,47 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
 }
 
 /// Reads what was written by an earlier check, of the same question.
-fn read_state(path: &Path, question: &Question) -> Result<State, InputError> {
+fn read_state(path: &Path, question: &Question, shard: Shard) -> Result<State, InputError> {
     let file = path.display().to_string();
     const EXPECTED: &str = "what an earlier check with --checkpoint wrote";
-    let text = fs::read(path).map_err(|error| InputError::io(&file, &error, EXPECTED))?;
-    let state = parse_state(&file, &text, EXPECTED)?;
+    let state = parse_state(&file, &InputError::read(path, EXPECTED)?, EXPECTED)?;
     let theirs = state.question().map_err(|(found, expected)| InputError::new(&file, found, expected))?;
     let same = (theirs.design, &theirs.source, theirs.how, theirs.faults)
         == (question.design, &question.source, question.how, question.faults)
-        && theirs.properties == question.properties;
+        && theirs.properties == question.properties
+        && state.shard == shard.to_string();
     if !same {
-        return Err(InputError::new(&file, format!("the state of another check ({})", state.design), EXPECTED));
+        return Err(InputError::new(
+            &file,
+            format!("the state of another check ({}, shard {})", state.design, state.shard),
+            EXPECTED,
+        ));
     }
     Ok(state)
 }
 
-fn parse_state(file: &str, text: &[u8], expected: &str) -> Result<State, InputError> {
-    serde_json::from_slice(text).map_err(|error| {
-        let place = InputError::new(file, format!("no state of a check ({error})"), expected);
-        place.at(error.line().max(1) as u64, error.column().max(1) as u64)
-    })
+fn parse_state(file: &str, text: &str, expected: &str) -> Result<State, InputError> {
+    let no_json = |error: serde_json::Error| InputError::json(file, text, &error, expected);
+    let any: serde_json::Value = serde_json::from_str(text).map_err(no_json)?;
+    let kind = any.get("forklab").and_then(|kind| kind.as_str());
+    if kind != Some(VERSION) {
+        return Err(InputError::new(file, of_kind(kind), format!("{expected} ({VERSION})")));
+    }
+    serde_json::from_str(text).map_err(no_json)
 }
 
 /// Merges the shards of a check, each with the name of its file, and prints what `forklab check --json` of the whole prints.
 pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result<FoundSome, Failure> {
     const EXPECTED: &str = "a shard of forklab check";
     let mut whole: Option<State> = None;
+    let mut seen = Shards::default();
     for (file, text) in shards {
-        let state = parse_state(file, text.as_bytes(), EXPECTED)?;
+        let state = parse_state(file, text, EXPECTED)?;
+        let shard = state
+            .shard
+            .parse()
+            .map_err(|_| InputError::new(file, format!("shard {}", quoted(&state.shard)), "I/N with I from 1 to N"))?;
+        seen.add(file, shard)?;
         match &mut whole {
             None => whole = Some(state),
             Some(whole) => {
@@ -196,8 +212,11 @@ pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result
     let whole = whole.ok_or_else(|| InputError::new("<command line>", "no file", EXPECTED))?;
     let first = &shards[0].0;
     let question = whole.question().map_err(|(found, expected)| InputError::new(first, found, expected))?;
-    let missing = || InputError::new("<command line>", "a check with parts that nobody has run", "all of its shards");
-    let answer = whole.answer(&question)?.ok_or_else(missing)?;
+    let answer = whole.answer(&question)?.ok_or_else(|| {
+        let unfinished =
+            || InputError::new("<command line>", "a check with parts that nobody has run", "finished shards");
+        seen.missing().unwrap_or_else(unfinished)
+    })?;
     write_json(&answer, out)?;
     Ok(answer.violated > 0)
 }

@@ -160,13 +160,7 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
 
 /// `forklab merge`: of a matrix, or of a check.
 pub(super) fn merge(args: &MergeArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    let read = |path: &PathBuf| {
-        let file = path.display().to_string();
-        let expected = "the JSON of a shard";
-        let bytes = std::fs::read(path).map_err(|error| InputError::io(&file, &error, expected))?;
-        let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
-        Ok((file, text.to_owned()))
-    };
+    let read = |path: &PathBuf| Ok((path.display().to_string(), InputError::read(path, "the JSON of a shard")?));
     let files = args.files.iter().map(read).collect::<Result<Vec<_>, InputError>>()?;
     if files.first().is_some_and(|(_, text)| is_a_check(text)) {
         if args.svg.is_some() {
@@ -192,10 +186,11 @@ pub(super) fn verdict(out: &mut impl Write) -> Result<Found, Failure> {
     Ok(false)
 }
 
-/// Whether this is the state of a check.
+/// Whether this is the state of a check, or the beginning of one: what kind it is stands first.
 fn is_a_check(text: &str) -> bool {
-    let any = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
-    any.get("forklab").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.starts_with("forklab check"))
+    let words = text.trim_start().strip_prefix('{').and_then(|text| text.trim_start().strip_prefix("\"forklab\""));
+    let kind = words.and_then(|text| text.trim_start().strip_prefix(':'));
+    kind.is_some_and(|kind| kind.trim_start().starts_with("\"forklab check"))
 }
 
 /// Says before a long survey that its picture could not be written.

@@ -58,7 +58,7 @@ impl Question {
 }
 
 /// The version of the files that hold a [`State`].
-const VERSION: &str = "forklab check 1";
+pub const VERSION: &str = "forklab check 2";
 
 /// How far a check is: written to a file, it can be gone on with, or merged with other shards of the same check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +77,8 @@ pub struct State {
     pub how: How,
     /// Allocations that may fail, if that was said.
     pub faults: Option<u32>,
+    /// Which shard wrote it, such as `2/8`; the whole is `1/1`.
+    pub shard: String,
     /// The searches, in the order of the question.
     pub sweeps: Vec<Sweep>,
 }
@@ -169,6 +171,7 @@ pub fn check(
         properties: question.properties.iter().map(|property| property.id.to_owned()).collect(),
         how: question.how,
         faults: question.faults,
+        shard: shard.to_string(),
         sweeps: Vec::new(),
     });
     for (nth, job) in jobs.iter().enumerate() {
