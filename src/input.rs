@@ -13,6 +13,9 @@ use toml::de::{DeTable, DeValue};
 /// More of the user's text than this is not quoted: binary garbage and a megabyte on one line stay readable.
 const LONGEST_QUOTE: usize = 100;
 
+/// What is expected of a file that is to be created.
+pub const WRITABLE: &str = "a file that can be written";
+
 /// One mistake in what the user gave.
 ///
 /// Prints as `tests/data/x.csv:12:7: found "frok", expected one of fork, exec, exit`; without line and column when the
@@ -69,6 +72,15 @@ impl InputError {
             _ => format!("an input/output error ({error})"),
         };
         Self::new(file, found, expected)
+    }
+
+    /// A file that cannot be created or written.
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        let file = path.display().to_string();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::new(file, "no such directory", WRITABLE),
+            _ => Self::io(file, error, WRITABLE),
+        }
     }
 
     /// Bytes that are not UTF-8 text; `bytes` begin at line `first_line`, column 1.

@@ -84,3 +84,23 @@ fn shards_merge_to_the_whole_and_what_is_no_shard_or_there_twice_is_refused() {
     let again = write("again", &text.replacen("\"shard\": \"1/2\"", "\"shard\": \"1/3\"", 1));
     assert!(forklab(&["merge", &one, &again]).err.contains(": found shard 1/3, expected one of 2 shards, as in "));
 }
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_is_told_before_the_search_begins() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    for (file, found) in [(path("no/state"), "no such directory"), (path(""), "a directory")] {
+        // All of this design, of which the last part is reached in minutes: nothing is searched.
+        let done = forklab(&["check", "--faults", "8", "--checkpoint", &file]);
+        assert_eq!(done.err, format!("forklab: {file}: found {found}, expected a file that can be written\n"));
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
+    }
+    // A file that is not there yet is no state, and is one afterwards.
+    let file = path("state");
+    let first = short(&["--checkpoint", &file, "--resume"]);
+    let second = short(&["--checkpoint", &file, "--resume"]);
+    assert_eq!((first.code, first.out.as_str()), (Some(0), second.out.as_str()));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("the folder").count(), 1, "nothing is left beside it");
+    let of_a_shard = short(&["--checkpoint", &file, "--resume", "--shard", "1/2"]);
+    assert!(of_a_shard.err.contains("found the state of another check ("), "{}", of_a_shard.err);
+}

@@ -1,7 +1,7 @@
 //! `forklab check`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -133,7 +133,7 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
         Some(path) if args.resume && path.exists() => Some(read_state(path, &question, shard)?),
         _ => None,
     };
-    let bar = Bar::new(args.checkpoint.clone());
+    let bar = Bar::new(args.checkpoint.clone())?;
     let threads = args.jobs.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| {
@@ -221,6 +221,13 @@ pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result
     Ok(answer.violated > 0)
 }
 
+/// Where a checkpoint is written, before it takes the place of the last one.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
 /// Progress on standard error, and checkpoints.
 struct Bar {
     bar: ProgressBar,
@@ -229,11 +236,21 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(checkpoint: Option<PathBuf>) -> Bar {
+    /// # Errors
+    /// [`InputError`] for a checkpoint that could not be written: told now, and not when the search is over.
+    fn new(checkpoint: Option<PathBuf>) -> Result<Bar, InputError> {
+        if let Some(path) = &checkpoint {
+            let unwritable = |error| InputError::unwritable(path, &error);
+            if path.is_dir() {
+                return Err(unwritable(ErrorKind::IsADirectory.into()));
+            }
+            let new = beside(path);
+            fs::write(&new, "").and_then(|()| fs::remove_file(&new)).map_err(unwritable)?;
+        }
         let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}");
         let bar = ProgressBar::new_spinner().with_style(style.expect("the template is written here"));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Bar { bar, checkpoint, error: Mutex::new(None) }
+        Ok(Bar { bar, checkpoint, error: Mutex::new(None) })
     }
 
     fn finish<T>(self, result: Result<T, InputError>) -> Result<T, InputError> {
@@ -267,14 +284,13 @@ impl Progress for Bar {
     fn checkpoint(&self, state: &State) {
         let Some(path) = &self.checkpoint else { return };
         // Written beside it and moved, so that an interruption leaves the last whole one.
-        let new = path.with_extension("new");
+        let new = beside(path);
         let text = serde_json::to_vec(state).expect("a state has no map keys but numbers");
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
         if let Err(error) = written
             && let Ok(mut first) = self.error.lock()
         {
-            let file = path.display().to_string();
-            first.get_or_insert(InputError::io(file, &error, "a file that can be written"));
+            first.get_or_insert(InputError::unwritable(path, &error));
         }
     }
 }

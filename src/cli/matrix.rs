@@ -196,17 +196,9 @@ fn is_a_check(text: &str) -> bool {
 /// Says before a long survey that its picture could not be written.
 fn writable(file: &Path) -> Result<(), InputError> {
     let open = std::fs::OpenOptions::new().append(true).create(true).open(file);
-    open.map(|_| ()).map_err(|error| unwritable(file, &error))
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> InputError {
-    let name = file.display().to_string();
-    match error.kind() {
-        std::io::ErrorKind::NotFound => InputError::new(name, "no such directory", "a file that can be written"),
-        _ => InputError::io(name, error, "a file that can be written"),
-    }
+    open.map(|_| ()).map_err(|error| InputError::unwritable(file, &error))
 }
 
 fn draw(matrix: &Matrix, file: &Path) -> Result<(), InputError> {
-    std::fs::write(file, heat_map(matrix)).map_err(|error| unwritable(file, &error))
+    std::fs::write(file, heat_map(matrix)).map_err(|error| InputError::unwritable(file, &error))
 }
