@@ -104,3 +104,14 @@ fn a_checkpoint_that_cannot_be_written_is_told_before_the_search_begins() {
     let of_a_shard = short(&["--checkpoint", &file, "--resume", "--shard", "1/2"]);
     assert!(of_a_shard.err.contains("found the state of another check ("), "{}", of_a_shard.err);
 }
+
+#[test]
+fn a_recording_is_no_scenario_and_the_user_is_told_who_takes_it() {
+    let recording = "tests/data/shell.csv.gz";
+    for args in [&["check", recording][..], &["run", recording]] {
+        let expected = "expected a scenario (TOML); run --workload takes a recorded workload";
+        let done = forklab(args);
+        assert_eq!(done.err, format!("forklab: {recording}: found gzip data, as of a recording, {expected}\n"));
+        assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
+    }
+}
