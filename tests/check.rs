@@ -115,3 +115,15 @@ fn a_recording_is_no_scenario_and_the_user_is_told_who_takes_it() {
         assert_eq!((done.code, done.out.as_str()), (Some(2), ""));
     }
 }
+
+#[test]
+fn the_table_and_its_pictures_fit_a_terminal_but_for_what_is_to_be_pasted() {
+    for design in [&[][..], &["--hook", "locked"], &["--gate", "counter", "--delivery", "signal"]] {
+        let done = forklab(&[&["check", "--runs", "500"][..], design].concat());
+        assert_eq!((done.code, done.err.as_str()), (Some(1), ""), "{design:?}");
+        assert!(done.out.contains("\n      says nothing: ") && done.out.contains("VIOLATED"), "{}", done.out);
+        for line in done.out.lines().filter(|line| !line.contains("forklab replay '")) {
+            assert!(line.chars().count() <= 80, "{} characters\n{line}", line.chars().count());
+        }
+    }
+}

@@ -19,6 +19,7 @@ use crate::input::{InputError, quoted};
 use crate::lab::run::{Loaded, Watch, run};
 use crate::lab::spec::{Source, Spec};
 use crate::matrix::merge::{Shards, of_kind};
+use crate::matrix::table::wrapped;
 use crate::property::check::{
     Answer, CaseAnswer, Counterexample, Progress, Question, State, VERSION, check as check_design,
 };
@@ -36,6 +37,9 @@ enum Strategy {
     /// Random priorities with few changes: finds what needs few switches
     Pct,
 }
+
+/// Characters of a line at the most, but for what is to be pasted.
+const WIDE: usize = 80;
 
 /// Arguments of `forklab check`.
 #[derive(Args, Debug)]
@@ -327,13 +331,12 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out)?;
     for property in &answer.properties {
-        let mut head = format!("{:<4}", property.id);
+        writeln!(out, " {:<4} {}", property.id, property.title)?;
         if let Some(reason) = property.silent {
-            writeln!(out, " {head} {:<18} {:<30} {}", "", "says nothing", reason)?;
+            indented(&format!("says nothing: {reason}"), out)?;
         }
         for case in &property.cases {
-            writeln!(out, " {head} {:<18} {:<30} {}", case.scenario, verdict(case), property.title)?;
-            head = " ".repeat(4);
+            writeln!(out, "      {:<18} {}", case.scenario, verdict(case))?;
         }
     }
     writeln!(out)?;
@@ -345,10 +348,17 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, " {} broke: {}", property.id, first.size)?;
     counterexample(first, out)?;
     for (property, other) in found {
-        writeln!(out, "\n {} broke: {}: {}", property.id, other.size, other.text.lines().next().unwrap_or_default())?;
+        writeln!(out, "\n {} broke: {}", property.id, other.size)?;
+        indented(other.text.lines().next().unwrap_or_default(), out)?;
         writeln!(out, " replay  forklab replay '{}'", other.replay)?;
     }
     Ok(())
+}
+
+/// A text under the id of a property.
+fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
+    let indent = " ".repeat(6);
+    wrapped(text, WIDE - indent.len()).iter().try_for_each(|line| writeln!(out, "{indent}{line}"))
 }
 
 /// One counterexample: the lanes up to the finding, why, and the nearest run that passes.
