@@ -16,6 +16,7 @@ use sim::{Event, What};
 use super::run::{DesignArgs, labels};
 use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
+use crate::lab::report::plural;
 use crate::lab::run::{Loaded, Watch, run};
 use crate::lab::spec::{Source, Spec};
 use crate::matrix::merge::{Shards, of_kind};
@@ -301,12 +302,12 @@ impl Progress for Bar {
 
 /// What one cell of the table says.
 fn verdict(case: &CaseAnswer) -> String {
-    let (n, runs) = (crate::lab::report::n(case.executions), if case.executions == 1 { "run" } else { "runs" });
+    let runs = plural(case.executions, "run");
     let cut = if case.cut_off > 0 { format!(", {} cut off", case.cut_off) } else { String::new() };
     match case.found {
-        Found::Proved => format!("proved: {n} {runs}{cut}"),
-        Found::NotFound => format!("not found in {n} {runs}"),
-        Found::Violated => format!("VIOLATED after {n} {runs}"),
+        Found::Proved => format!("proved: {runs}{cut}"),
+        Found::NotFound => format!("not found in {runs}"),
+        Found::Violated => format!("VIOLATED after {runs}"),
         Found::Silent => "says nothing".into(),
     }
 }
@@ -315,10 +316,10 @@ fn verdict(case: &CaseAnswer) -> String {
 fn bounds(answer: &Answer) -> Vec<String> {
     let mut bounds = Vec::new();
     if let How::Exhaustive { preemptions, steps, .. } = answer.how {
-        bounds.extend(preemptions.map(|n| format!("at most {n} preemptions")));
-        bounds.extend(steps.map(|n| format!("at most {n} steps")));
+        bounds.extend(preemptions.map(|n| format!("at most {}", plural(n.into(), "preemption"))));
+        bounds.extend(steps.map(|n| format!("at most {}", plural(n.into(), "step"))));
     }
-    bounds.extend(answer.faults.map(|n| format!("at most {n} failing allocations in a run")));
+    bounds.extend(answer.faults.map(|n| format!("at most {} in a run", plural(n.into(), "failing allocation"))));
     bounds
 }
 

@@ -115,7 +115,7 @@ fn smallest(shown: &Shown) -> String {
 fn mend(shown: &Shown) -> String {
     match (&shown.mended_by, shown.mended_executions, shown.why_not) {
         (Some(by), Some(executions), _) => {
-            format!("mended, proved in {}: {by}", plural(executions, "run", "runs"))
+            format!("mended, proved in {}: {by}", plural(executions, "run"))
         }
         (Some(by), None, _) => format!("mended, not proved: {by}"),
         (None, _, reason) => format!("not mended: {}", reason.unwrap_or_default()),
@@ -172,7 +172,7 @@ fn page(piece: &Piece, out: &mut impl Write) -> io::Result<bool> {
     }
     let mended = match (&shown.mended_by, shown.mended_executions, &shown.mended_in) {
         (Some(by), Some(executions), Some(place)) => {
-            let executions = plural(executions, "execution", "executions");
+            let executions = plural(executions, "execution");
             format!("{by}; proved over {executions}, all there are in {place}")
         }
         (Some(by), ..) => format!("{by}; not proved"),

@@ -6,6 +6,7 @@ use sim::explore::parallel::Shard;
 
 use super::{FORMAT, Matrix};
 use crate::input::InputError;
+use crate::lab::report::plural;
 
 /// What a file should be.
 const EXPECTED: &str = "a shard of forklab matrix --json";
@@ -56,7 +57,7 @@ impl Shards {
     pub(crate) fn add(&mut self, file: &str, shard: Shard) -> Result<(), InputError> {
         let (first, of) = self.first.get_or_insert_with(|| (file.to_owned(), shard.of));
         if shard.of != *of {
-            let expected = format!("one of {of} shards, as in {first}");
+            let expected = format!("one of {}, as in {first}", plural(*of as u64, "shard"));
             return Err(InputError::new(file, format!("shard {shard}"), expected));
         }
         match self.files.insert(shard.index, file.to_owned()) {
@@ -71,7 +72,7 @@ impl Shards {
     pub(crate) fn missing(&self) -> Option<InputError> {
         let of = self.first.as_ref()?.1;
         let index = (0..of).find(|index| !self.files.contains_key(index))?;
-        let found = format!("{} of {of} shards, without {}", self.files.len(), Shard { index, of });
+        let found = format!("{} of {}, without {}", self.files.len(), plural(of as u64, "shard"), Shard { index, of });
         Some(InputError::new("<command line>", found, "all of them"))
     }
 }
@@ -89,7 +90,10 @@ fn check(matrix: &Matrix) -> Result<(), (String, String)> {
     let shard = shard_of(matrix)?;
     let rows = (0..matrix.survey.designs).filter(|i| shard.has(*i)).count();
     if matrix.rows.len() != rows {
-        return Err((format!("{} rows", matrix.rows.len()), format!("{rows} rows in shard {shard}")));
+        return Err((
+            plural(matrix.rows.len() as u64, "row"),
+            format!("{} in shard {shard}", plural(rows as u64, "row")),
+        ));
     }
     for row in &matrix.rows {
         if row.design.parse::<fork_model::Design>().is_err() {
@@ -143,7 +147,7 @@ fn difference(one: &Matrix, other: &Matrix) -> Option<String> {
         return Some(format!("designs ({fixed})"));
     }
     if one.designs != other.designs {
-        return Some(format!("{} designs", other.designs));
+        return Some(plural(other.designs as u64, "design"));
     }
     if ids(one) != ids(other) {
         return Some(format!("properties {}", ids(other)));

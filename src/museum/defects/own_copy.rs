@@ -9,6 +9,7 @@ use uevent::{Fix, site};
 
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, queued};
+use crate::lab::report::plural;
 
 const LAW: Law =
     Law { id: "G31", sentence: "a listener with room misses a message only if its own copy could not be made" };
@@ -47,6 +48,8 @@ async fn story(sys: Rc<System>) {
         |hits: &[(&str, u64)]| hits.iter().find(|(name, _)| *name == site::CLONE_HEAD.0).map_or(0, |hit| hit.1);
     let failed = sys.m.mem.faults(|faults| copies(faults.hits()));
     obey(&sys.m, LAW, missed as u64 <= failed, || {
-        format!("{missed} of {} empty listeners missed the message, {failed} copy could not be made", socks.len())
+        let listeners = plural(socks.len() as u64, "empty listener");
+        let copies = if failed == 1 { "copy" } else { "copies" };
+        format!("{missed} of {listeners} missed the message, {failed} {copies} could not be made")
     });
 }

@@ -9,6 +9,7 @@ use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, pick, queued};
+use crate::lab::report::plural;
 
 const LAW: Law =
     Law { id: "G30", sentence: "the sender is told -ENOBUFS when a listener lost the message for lack of room" };
@@ -47,7 +48,8 @@ async fn story(sys: Rc<System>) {
         let lost = socks.iter().zip(before).filter(|(sock, before)| queued(&sys, **sock) == *before).count();
         obey(&sys.m, LAW, lost == 0 || result == Err(Errno::NoBufs), || {
             let answer = result.map_or_else(|error| error.to_string(), |()| "0".into());
-            format!("{lost} of {} listeners lost the message, the sender is told {answer}", socks.len())
+            let listeners = plural(socks.len() as u64, "listener");
+            format!("{lost} of {listeners} lost the message, the sender is told {answer}")
         });
     }
 }

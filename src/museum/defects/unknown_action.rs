@@ -9,6 +9,7 @@ use uevent::kobject_uevent::{kobject_uevent, kobject_uevent_atomic};
 
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, obey, object, pick};
+use crate::lab::report::plural;
 
 const LAW: Law = Law { id: "G14", sentence: "kobject_uevent() gives back all it took, whatever it returns" };
 
@@ -45,7 +46,8 @@ async fn story(sys: Rc<System>) {
     } else {
         kobject_uevent_atomic(&sys.core, kobj, action, attr).await
     };
-    let kept: Vec<_> = sys.live_since(&before).iter().map(|e| format!("{} bytes of {}", e.size, e.site)).collect();
+    let kept: Vec<_> =
+        sys.live_since(&before).iter().map(|e| format!("{} of {}", plural(e.size.into(), "byte"), e.site)).collect();
     obey(&sys.m, LAW, kept.is_empty(), || {
         let answer = sim::errno::Rc::rc(&result);
         format!("kobject_uevent() for action {action} returned {answer} and kept {}", kept.join(", "))
