@@ -91,6 +91,19 @@ fn a_page_is_about_a_screen_and_ends_in_a_line_that_can_be_pasted() {
 }
 
 #[test]
+fn an_exhibit_of_the_second_wing_names_the_file_and_the_function_and_every_rule_is_a_sentence() {
+    for shown in show_all() {
+        let rule = shown.rule.as_str();
+        assert!(rule.ends_with('.') && !rule.starts_with(char::is_lowercase), "{}: {rule}", shown.id);
+        if shown.id.starts_with('G') {
+            let (file, function) = shown.source.split_once(": ").unwrap_or_else(|| panic!("{}", shown.source));
+            let path = std::path::Path::new(file);
+            assert!(path.extension().is_some_and(|extension| extension == "c") && function.ends_with("()"), "{file}");
+        }
+    }
+}
+
+#[test]
 fn an_exhibit_that_is_not_there_is_the_users_mistake_and_the_list_is_shown() {
     for id in ["P99", "G1", "p18", ""] {
         let done = forklab(&["museum", id]);

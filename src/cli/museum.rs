@@ -162,10 +162,13 @@ fn page(piece: &Piece, out: &mut impl Write) -> io::Result<bool> {
     let (search, smallest) = piece.find();
     let shown = piece.label(search, smallest.as_ref());
     item(shown.id, shown.title, out)?;
-    let said = [shown.date.as_str(), shown.who, shown.source];
-    item("said", &said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "), out)?;
+    let (head, said) = match piece {
+        Piece::Said(_) => ("said", [shown.date.as_str(), shown.who, shown.source]),
+        Piece::Seen(_) => ("seen", [shown.date.as_str(), shown.source, shown.who]),
+    };
+    item(head, &said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "), out)?;
     item("", shown.says, out)?;
-    item("rule", shown.rule, out)?;
+    item("rule", &shown.rule, out)?;
     match &smallest {
         Some(smallest) => finding(piece, smallest, &shown, out)?,
         None => item("found", "nothing", out)?,

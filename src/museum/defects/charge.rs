@@ -12,7 +12,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, obey, 
 
 const LAW: Law = Law { id: "G29", sentence: "a listener is never charged more than its receive buffer" };
 
-/// Item 29: admission is tested before the charge.
+/// Admission is tested before the charge.
 ///
 /// A queue that is exactly full, or one byte below, takes one more message, of any size. So it stayed in later
 /// kernels, and on purpose: else a buffer smaller than a message would get none.
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a full receive buffer takes one more message",
     says: "Whether a listener has room is asked before the message is charged: used bytes may equal the limit, and one more \
            message comes in, however large.",
+    source: "net/netlink/af_netlink.c: netlink_broadcast_deliver()",
     mended_by: "here: the message's own charge is counted, too",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ChargeFirst),

@@ -13,7 +13,7 @@ use super::stage::{alone, has_room, initcalls, judged_on_the_way, kernel, listen
 
 const LAW: Law = Law { id: "G27", sentence: "a listener that has room gets the message" };
 
-/// Item 27: one lost message closes the queue until it is empty.
+/// One lost message closes the queue until it is empty.
 ///
 /// A delivery that fails sets a bit, and while it is set nothing is delivered, also when the listener has read all but one
 /// of its messages. Only a receive that leaves the queue empty clears it. So it is to this day
@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "after a loss a listener with room goes on losing",
     says: "A message that does not fit latches the socket: nothing more is delivered until a receive finds the queue empty, \
            however much room there is. A listener that reads all but one of its messages still gets none.",
+    source: "net/netlink/af_netlink.c: netlink_overrun()",
     mended_by: "here: only a full buffer keeps a message back; later kernels keep the latch",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::NoLatch),

@@ -14,7 +14,7 @@ use crate::lab::report::plural;
 const LAW: Law =
     Law { id: "G31", sentence: "a listener with room misses a message only if its own copy could not be made" };
 
-/// Item 31: after a failed copy all later listeners are overrun, full or not.
+/// After a failed copy all later listeners are overrun, full or not.
 ///
 /// The first listener gets the original, each further one a clone. One clone that fails ends the deliveries of this
 /// broadcast: who joined earlier, and so comes later, loses. So it is to this day.
@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "one failed copy is lost for all later listeners",
     says: "If the copy for one listener cannot be made, netlink_broadcast() marks all who come after it as overrun, without \
            trying theirs. They have room, there may be memory again, and they lose the message.",
+    source: "net/netlink/af_netlink.c: do_one_broadcast()",
     mended_by: "here: each listener's copy is tried by itself; later kernels give up, too",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::OwnCopy),

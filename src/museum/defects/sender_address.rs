@@ -16,7 +16,7 @@ const LAW: Law = Law {
     sentence: "the sender's address names a group that the listener has joined, if a group was sent to",
 };
 
-/// Item 12: a broadcast of the kernel leaves the groups in its control block at zero.
+/// A broadcast of the kernel leaves the groups in its control block at zero.
 ///
 /// The listener's `recvfrom()` says port id 0 and groups 0, as for a message to itself alone. A listener that checks by
 /// the address that it got a broadcast of the kernel cannot. In later kernels the group is in the message.
@@ -27,6 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "the address of an event names no group",
     says: "A uevent is sent to group 1, but nobody writes that into the message's control block: the listener reads a sender \
            with port id 0 and groups 0, as if the message had been sent to it alone.",
+    source: "lib/kobject_uevent.c: send_uevent()",
     mended_by: "the broadcast notes its group in the message, as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::SenderGroup),

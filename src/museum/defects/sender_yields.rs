@@ -13,7 +13,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number
 
 const LAW: Law = Law { id: "G33", sentence: "a sender goes on at once, however full its listeners are" };
 
-/// Item 33: who fills a listener's buffer yields the CPU.
+/// Who fills a listener's buffer yields the CPU.
 ///
 /// The delivery that pushes a socket over its limit makes the sender call `yield()`, if it may sleep: with the patch, the
 /// process whose fork happens to be that one waits for everybody else who can run. The next, whose message is lost, does
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "the sender whose message fills a buffer loses its CPU",
     says: "netlink_broadcast() calls yield() when a delivery has pushed a listener over its limit and the caller may sleep. One \
            slow listener makes whoever sends that message wait for all others who want the CPU.",
+    source: "net/netlink/af_netlink.c: netlink_broadcast()",
     mended_by: "here: no yield; later kernels keep it",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::NoYield),

@@ -14,7 +14,7 @@ use crate::lab::report::plural;
 const LAW: Law =
     Law { id: "G30", sentence: "the sender is told -ENOBUFS when a listener lost the message for lack of room" };
 
-/// Item 30: every listener is full, and the answer is "no such process".
+/// Every listener is full, and the answer is "no such process".
 ///
 /// `netlink_broadcast()` says -ENOBUFS only if a copy could not be made and nobody got the message; a full buffer counts
 /// as nobody there, and as success if somebody else had room. In later kernels a listener may ask that its loss be told
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a sender whose every listener is full hears that there is none",
     says: "netlink_broadcast() answers -ESRCH, no such process, when the listeners are there but full, and 0 when only one of \
            them was. The sender cannot know that a message was lost.",
+    source: "net/netlink/af_netlink.c: netlink_broadcast()",
     mended_by: "a full listener makes the answer -ENOBUFS, as a listener of later kernels may ask for",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ToldLoss),

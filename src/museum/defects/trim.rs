@@ -13,7 +13,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number
 const LAW: Law =
     Law { id: "G35", sentence: "less than half of what a listener is charged for a message is unused room" };
 
-/// Item 35: a failed trim is silent, and the listener pays for the whole.
+/// A failed trim is silent, and the listener pays for the whole.
 ///
 /// Each event is allocated with 1,024 bytes to spare, then moved to a smaller buffer. Without memory for that it goes on
 /// as it is, and 1,320 bytes are charged in place of some 250: five times fewer messages fit, in the very moment when
@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "without memory to trim it a message is charged five times over",
     says: "An event is allocated with 1,024 spare bytes and moved to a smaller buffer before it is sent. If there is no memory \
            for the small one, the large one is queued, and its listener is charged 1,320 bytes for ten.",
+    source: "net/netlink/af_netlink.c: netlink_trim()",
     mended_by: "the message is allocated as large as its environment, as in later kernels: nothing is left to trim",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FitMessage),

@@ -13,7 +13,7 @@ use crate::lab::report::plural;
 
 const LAW: Law = Law { id: "G14", sentence: "kobject_uevent() gives back all it took, whatever it returns" };
 
-/// Item 14: the path is allocated before the action is looked up, and forgotten if there is no such action.
+/// The path is allocated before the action is looked up, and forgotten if there is no such action.
 ///
 /// It returns -EINVAL and leaks as many bytes as the path has.
 ///
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "an unknown action leaks the path",
     says: "do_kobject_uevent() computes the path first and looks up the action second. For a number that is no action it \
            returns -EINVAL and never frees the path.",
+    source: "lib/kobject_uevent.c: do_kobject_uevent()",
     mended_by: "here: the action is looked up first",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ActionFirst),
