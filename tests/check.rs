@@ -127,3 +127,22 @@ fn the_table_and_its_pictures_fit_a_terminal_but_for_what_is_to_be_pasted() {
         }
     }
 }
+
+#[test]
+fn what_was_found_before_a_run_was_cut_off_is_reported() {
+    // The hook sleeps under tasklist_lock in step 5; the run would have 11.
+    let check = |steps: &str| {
+        let args = ["check", "--hook", "locked", "--property", "P17", "--json", "--steps", steps];
+        let done = forklab(&args);
+        let answer: serde_json::Value = serde_json::from_str(&done.out).expect("JSON");
+        (done.code, answer["properties"][0]["cases"][0].clone())
+    };
+    let (code, whole) = check("1000");
+    assert_eq!((code, &whole["found"]), (Some(1), &"violated".into()));
+    let step = whole["counterexample"]["step"].as_u64().expect("a step");
+    let (code, cut) = check(&step.to_string());
+    assert_eq!((code, &cut["found"]), (Some(1), &"violated".into()));
+    assert_eq!(cut["counterexample"], whole["counterexample"]);
+    let (code, before) = check(&(step - 1).to_string());
+    assert_eq!((code, &before["found"]), (Some(0), &"not-found".into()), "it was not reached: {before}");
+}
