@@ -6,10 +6,11 @@ use fork_model::System;
 use sim::Law;
 use uevent::Fix;
 use uevent::af_netlink::{msg, netlink_recvmsg};
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, has_room, initcalls, judged_on_the_way, kernel, listener, obey, object, pick, queued};
+use super::stage::{
+    alone, change, has_room, judged_on_the_way, kernel, listener, obey, pick, queued, up_with_an_object,
+};
 
 const LAW: Law = Law { id: "G27", sentence: "a listener that has room gets the message" };
 
@@ -35,14 +36,13 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
+    let kobj = up_with_an_object(&sys).await;
     let sock = listener(&sys, 500, Some(0)).await; // The smallest: 256 bytes.
     for _ in 0..7 {
         if pick(&sys.m, "receive, send", &[false, true]) {
             let (room, before) = (has_room(&sys, sock), queued(&sys, sock));
             // What it says is G30.
-            let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+            let _ = change(&sys, kobj).await;
             obey(&sys.m, LAW, !room || queued(&sys, sock) > before, || {
                 let (rmem, rcvbuf) = sys.core.sock(sock, |s| (s.rmem_alloc.get(), s.rcvbuf));
                 format!("the listener uses {rmem} of {rcvbuf} bytes, and did not get the message")

@@ -4,11 +4,10 @@ use std::rc::Rc;
 
 use fork_model::System;
 use sim::{Errno, Law};
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 use uevent::{Fix, site};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, queued};
+use super::stage::{alone, change, judged_on_the_way, kernel, listeners, obey, queued, up_with_an_object};
 use crate::lab::report::plural;
 
 const LAW: Law =
@@ -35,13 +34,9 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=4)) {
-        socks.push(listener(&sys, pid, None).await);
-    }
-    if kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await == Err(Errno::NoMem) {
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 4, |_| None).await;
+    if change(&sys, kobj).await == Err(Errno::NoMem) {
         return; // There was no message.
     }
     let missed = socks.iter().filter(|sock| queued(&sys, **sock) == 0).count();

@@ -6,10 +6,9 @@ use fork_model::System;
 use sim::Law;
 use uevent::Fix;
 use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, msg, netlink_bind, netlink_create, netlink_recvmsg};
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, granted, initcalls, judged_on_the_way, kernel, obey, object, pick};
+use super::stage::{alone, change, granted, judged_on_the_way, kernel, obey, pick, up_with_an_object};
 
 const LAW: Law = Law {
     id: "G12",
@@ -37,13 +36,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
+    let kobj = up_with_an_object(&sys).await;
     let joined = pick(&sys.m, "groups of the listener: 0, 2, 1, 3, 0xffffffff", &[0, 2, 1, 3, u32::MAX]);
     let sock = granted(&sys.m, netlink_create(&sys.core, NETLINK_KOBJECT_UEVENT)).await.expect("there is memory");
     netlink_bind(&sys.core, sock, Caller { pid: 500, net_admin: true }, 0, joined).await.expect("nobody else is there");
     // Whether anybody listens is seen at the listener.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     let Ok(received) = netlink_recvmsg(&sys.core, sock, &mut Vec::new(), 4096, msg::DONTWAIT).await else { return };
     obey(&sys.m, LAW, received.from_groups & joined != 0, || {
         format!("the listener has joined {joined:#x}, the sender's address says groups {:#x}", received.from_groups)

@@ -5,10 +5,11 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::{Errno, Law};
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, pick, queued};
+use super::stage::{
+    alone, change, default_or_smallest, judged_on_the_way, kernel, listeners, number, obey, queued, up_with_an_object,
+};
 use crate::lab::report::plural;
 
 const LAW: Law =
@@ -36,16 +37,11 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
-        let rcvbuf = pick(&sys.m, "its buffer: default, smallest", &[None, Some(0)]);
-        socks.push(listener(&sys, pid, rcvbuf).await);
-    }
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 2, default_or_smallest).await;
     for _ in 0..number(&sys.m, "messages, from 1", 1..=4) {
         let before: Vec<_> = socks.iter().map(|sock| queued(&sys, *sock)).collect();
-        let result = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+        let result = change(&sys, kobj).await;
         let lost = socks.iter().zip(before).filter(|(sock, before)| queued(&sys, **sock) == *before).count();
         obey(&sys.m, LAW, lost == 0 || result == Err(Errno::NoBufs), || {
             let answer = result.map_or_else(|error| error.to_string(), |()| "0".into());

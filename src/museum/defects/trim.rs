@@ -5,10 +5,9 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::Law;
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object};
+use super::stage::{alone, change, judged_on_the_way, kernel, listeners, obey, up_with_an_object};
 
 const LAW: Law =
     Law { id: "G35", sentence: "less than half of what a listener is charged for a message is unused room" };
@@ -35,14 +34,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
-        socks.push(listener(&sys, pid, None).await);
-    }
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 2, |_| None).await;
     // Who did not get it pays nothing.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     for skb in socks.iter().flat_map(|sock| sys.core.sock(*sock, |s| s.queue.clone())) {
         let (len, truesize, unused) = sys.core.skb(skb, |skb| (skb.len, skb.truesize, skb.tail_room()));
         obey(&sys.m, LAW, unused.cast_unsigned() * 2 < truesize, || {

@@ -5,10 +5,9 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::Law;
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, obey, object, pick};
+use super::stage::{alone, change, initcalls, judged_on_the_way, kernel, listener, obey, object, pick};
 
 const LAW: Law =
     Law { id: "G34", sentence: "a listener is charged at least for the sk_buff and the data area that it holds" };
@@ -40,7 +39,7 @@ async fn story(sys: Rc<System>) {
     let kobj = object(&sys, &vec![b'd'; length]).await;
     let sock = listener(&sys, 500, None).await;
     // Who did not get it pays nothing.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     for skb in sys.core.sock(sock, |s| s.queue.clone()) {
         let (len, truesize, area) = sys.core.skb(skb, |skb| (skb.len, skb.truesize, skb.end));
         let takes = sys.core.config.sizeof_sk_buff + area;
