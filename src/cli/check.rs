@@ -10,14 +10,12 @@ use clap::{Args, ValueEnum};
 use fork_model::Design;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::explore::parallel::{How, Shard};
-use sim::trace::Recording;
 use sim::{Event, What};
 
-use super::run::{DesignArgs, labels};
+use super::run::{DesignArgs, labels, recorded};
 use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
 use crate::lab::report::plural;
-use crate::lab::run::{Loaded, Watch, run};
 use crate::lab::spec::{Source, Spec};
 use crate::matrix::merge::{Shards, of_kind};
 use crate::matrix::table::wrapped;
@@ -363,7 +361,7 @@ fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// One counterexample: the lanes up to the finding, why, and the nearest run that passes.
-pub(super) fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
+fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{}", picture(&found.replay, Some(found.step)))?;
     if let Some(step) = found.lost_in {
         writeln!(out, " why     from step {step} on nearly every continuation breaks it")?;
@@ -377,14 +375,11 @@ pub(super) fn counterexample(found: &Counterexample, out: &mut impl Write) -> io
 }
 
 /// The lanes of a run up to a step, and whatever it found.
-pub(super) fn picture(line: &str, up_to: Option<u64>) -> String {
-    let recording = Recording::default();
-    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
-    let ran = line.parse::<Spec>().and_then(|spec| Loaded::new(spec, |_| ())).and_then(|loaded| run(&loaded, watch));
-    if let Err(error) = ran {
-        return format!(" {}: {error}", quoted(line));
-    }
-    let events = recording.take();
+fn picture(line: &str, up_to: Option<u64>) -> String {
+    let events = match recorded(line) {
+        Ok(events) => events,
+        Err(error) => return format!(" {}: {error}", quoted(line)),
+    };
     let labels = labels(&events);
     let shown =
         |event: &&Event| up_to.is_none_or(|step| event.step <= step) || matches!(event.what, What::Violation(_));

@@ -6,12 +6,11 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::Event;
-use sim::trace::Recording;
 
-use super::run::labels;
+use super::run::{labels, recorded};
 use super::{Failure, Found, write_json};
 use crate::lab::report::{n, plural};
-use crate::lab::run::{Loaded, Watch, run};
+use crate::lab::run::Watch;
 use crate::museum::piece::{self, Effort, LIMITS, Piece, Shown, Smallest};
 use crate::museum::story::{Line, tell};
 use crate::render::lanes::Lanes;
@@ -231,16 +230,10 @@ fn finding(piece: &Piece, smallest: &Smallest, shown: &Shown, out: &mut impl Wri
 
 /// The lanes of a run in these steps. Of a long picture its end, or the beginning if all steps to the end are asked for.
 fn picture(line: &str, steps: std::ops::RangeInclusive<u64>, rows: usize) -> String {
-    let recording = Recording::default();
-    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
-    let ran = line.parse().and_then(|line| match line {
-        Line::Story(story) => tell(&story, watch).map(drop),
-        Line::Run(spec) => run(&Loaded::new(*spec, |_| ())?, watch).map(drop),
-    });
-    if let Err(error) = ran {
-        return format!(" {error}\n");
-    }
-    let events = recording.take();
+    let events = match recorded(line) {
+        Ok(events) => events,
+        Err(error) => return format!(" {error}\n"),
+    };
     let labels = labels(&events);
     let shown = |event: &&Event| steps.contains(&event.step);
     let events: Vec<_> = events.iter().filter(shown).cloned().collect();

@@ -427,6 +427,20 @@ fn draw(
     if look.json { super::write_json(report, out) } else { write!(out, "{report}") }
 }
 
+/// The events of the run that a replay line gives again.
+///
+/// # Errors
+/// Those of the line.
+pub(super) fn recorded(line: &str) -> Result<Vec<Event>, InputError> {
+    let recording = Recording::default();
+    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
+    match line.parse()? {
+        Line::Story(story) => tell(&story, watch).map(drop)?,
+        Line::Run(spec) => run_loaded(&Loaded::new(*spec, |_| ())?, watch).map(drop)?,
+    }
+    Ok(recording.take())
+}
+
 /// What stands above a lane: its name and, once the trace has told it, its pid.
 pub(super) fn labels(events: &[Event]) -> BTreeMap<LaneName, String> {
     let mut labels = BTreeMap::new();
