@@ -484,7 +484,7 @@ pub struct Received {
     pub truncated: bool,
     /// The sender's port id; 0 is the kernel.
     pub from_pid: i32,
-    /// The groups in the sender's address: 0, not the group that was sent to (semantics, item 12).
+    /// The groups in the sender's address: 0, not the group that was sent to (experiment G12).
     pub from_groups: u32,
 }
 
@@ -562,7 +562,7 @@ pub fn wake_reader(core: &Core, sk: SockRef) {
 ///
 /// # Violations
 /// [`sim::Rule::UseAfterFree`]: [`site::OPT`] failed, `netlink_create()` freed the sock and left the socket pointing at
-/// it, and `sock_release()` releases it again (semantics, item 26). See [`netlink_release`] for how that ends.
+/// it, and `sock_release()` releases it again (experiment G26). See [`netlink_release`] for how that ends.
 pub async fn netlink_kernel_create(core: &Core, protocol: usize) -> Option<SockRef> {
     if core.netlink.sock_create_lite_fails.get() {
         return None;

@@ -9,7 +9,7 @@ use crate::{Core, Fix};
 
 /// Gives back the room that a message does not use, if that is at least half of its charge. Models `netlink_trim()`.
 ///
-/// A shared message is cloned first. Without memory it goes on untrimmed, and five times as dear (semantics, item 35).
+/// A shared message is cloned first. Without memory it goes on untrimmed, and five times as dear (experiment G35).
 /// The charge falls by the unused bytes, the data area by less: it is rounded up.
 pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
     let (delta, charge, users) = core.skb(skb, |s| {
