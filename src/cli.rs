@@ -2,6 +2,8 @@
 
 mod check;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
+mod listen;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
 mod live;
 mod matrix;
 mod museum;
@@ -12,6 +14,8 @@ mod relay;
 mod run;
 mod shard;
 mod show;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod tree;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -60,6 +64,12 @@ enum Command {
     /// What the patch wanted, on this kernel: its forks, as messages of a design, to a netlink group
     #[cfg(all(feature = "netlink", target_os = "linux"))]
     Relay(relay::RelayArgs),
+    /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Listen(listen::ListenArgs),
+    /// The live process tree as a listener to process events believes it, checked against /proc
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Tree(tree::TreeArgs),
 }
 
 /// Why a command ended early.
@@ -109,6 +119,10 @@ pub fn main() -> ExitCode {
         Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Relay(args)) => return exit(relay::relay(&args, &mut out), &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Listen(args)) => listen::listen(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Tree(args)) => tree::tree(&args, &mut out),
     };
     exit(result.map(u8::from), &mut out)
 }

@@ -129,8 +129,16 @@ impl Machine {
 
     /// Runs until nobody can step any more. Whoever waits goes on waiting: [`Machine::run`] may follow.
     pub fn settle(&self) {
+        self.settle_until(|| false);
+    }
+
+    /// The same, until there is enough: for somebody outside of the machine who takes turns with its lanes. Asked
+    /// whenever a lane lets go, and only then.
+    pub fn settle_until(&self, enough: impl Fn() -> bool) {
         let mut context = Context::from_waker(Waker::noop());
-        while let Some((lane, mut work)) = self.next_lane() {
+        while !enough()
+            && let Some((lane, mut work)) = self.next_lane()
+        {
             let polled = work.as_mut().poll(&mut context);
             if polled.is_pending() {
                 self.lanes.borrow_mut().all[lane.0 as usize].work = Some(work);

@@ -4,9 +4,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use uevent::netlink::OpenError;
 
-use super::Failure;
 use crate::live::feed::Feed;
 use crate::live::program::exit_code;
 
@@ -23,11 +21,6 @@ pub(super) fn rcvbuf(text: &str) -> Result<usize, String> {
     let most = i32::MAX / 2;
     let bytes = text.parse().ok().filter(|bytes| (0..=most).contains(bytes));
     bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| format!("expected bytes from 0 to {most}"))
-}
-
-/// Why the kernel does not let us listen or speak.
-pub(super) fn refused(error: &OpenError) -> Failure {
-    Failure::Refused(error.to_string())
 }
 
 /// CMD's own exit code; 1 if that is 0, or there is none, and something was lost.

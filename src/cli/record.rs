@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Failure;
-use super::live::{Counter, nap, rcvbuf, refused};
+use super::listen::cannot_open;
+use super::live::{Counter, nap, rcvbuf};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::live::clock::Clock;
@@ -124,7 +125,7 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
         io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
         _ => InputError::io(&name, &error, WRITABLE),
     };
-    let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
+    let mut feed = Feed::open(args.rcvbuf).map_err(|error| cannot_open("record", &error))?;
     let mut stop = Stop::new()?;
     let command = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let tape = Tape::create(&file, format).map_err(unwritable)?;

@@ -12,7 +12,8 @@ use uevent::netlink::Protocol;
 use uevent::wire::proc_event::What;
 
 use super::Failure;
-use super::live::{Counter, nap, rcvbuf, refused};
+use super::listen::cannot_open;
+use super::live::{Counter, nap, rcvbuf};
 use super::run::DesignArgs;
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
@@ -170,9 +171,9 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
         Bus::Usersock => Protocol::Usersock,
         Bus::KobjectUevent => Protocol::KobjectUevent,
     };
-    let relay = Relay::open(design, protocol, args.group).map_err(|error| refused(&error))?;
+    let relay = Relay::open(design, protocol, args.group).map_err(|error| cannot_open("relay", &error))?;
     let port = relay.port()?;
-    let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
+    let mut feed = Feed::open(args.rcvbuf).map_err(|error| cannot_open("relay", &error))?;
     let mut stop = Stop::new()?;
     let kin = (!args.command.is_empty()).then(Kin::of_this_process);
     let out = args.json.then_some(out);

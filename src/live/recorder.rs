@@ -20,13 +20,13 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pcap_file::{PcapError, TsResolution};
+use pcap_file::PcapError;
 use serde::Serialize;
 use uevent::wire::proc_event::ProcEvent;
 
 use super::feed::{Heard, Tally};
 use super::kin::Kin;
-use crate::render::pcap::Packets;
+use crate::render::pcap::{Capture, Family};
 use crate::workload::{Record, What, Workload};
 
 /// How a recording is written.
@@ -48,7 +48,7 @@ pub enum Tape {
     /// A capture; stamps count from `epoch`.
     Pcap {
         /// The packets.
-        packets: Packets<Box<dyn Write>>,
+        packets: Capture<Box<dyn Write>>,
         /// When the recording began, since 1970.
         epoch: Duration,
     },
@@ -67,7 +67,7 @@ impl Tape {
             Format::Csv if zipped => Tape::Gzip(GzEncoder::new(out, Compression::fast())),
             Format::Csv => Tape::Csv(out),
             Format::Pcap => {
-                let packets = Packets::new(out, TsResolution::NanoSecond).map_err(of_pcap)?;
+                let packets = Capture::new(out).map_err(of_pcap)?;
                 Tape::Pcap { packets, epoch: now() }
             }
         })
@@ -179,7 +179,7 @@ impl Recorder {
         let first = *self.first_ns.get_or_insert(event.timestamp_ns);
         if let Tape::Pcap { packets, epoch } = &mut self.tape {
             let stamp = *epoch + Duration::from_nanos(event.timestamp_ns.saturating_sub(first));
-            packets.write(stamp, bytes).map_err(of_pcap)?;
+            packets.write(Family::Connector, stamp, bytes).map_err(of_pcap)?;
         }
         let Some(record) = self.kin.record(event) else { return Ok(()) };
         if !self.write(&record)? {

@@ -2,6 +2,12 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+pub mod tools;
+pub mod tshark;
+
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 

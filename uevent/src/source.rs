@@ -59,24 +59,26 @@ pub trait UeventSource {
     /// What the operating system says of a socket that cannot be read. Loss is no error: it is [`Arrival::Lost`].
     fn receive(&mut self, wait: Wait) -> io::Result<Arrival<'_>>;
 
-    /// Waits for one arrival, then hands over all that are there now, at most as many as the source holds ready.
+    /// Waits for one arrival, then hands over those that are there now, at most [`BATCH`].
     ///
     /// Returns how many there were, and whether the source has ended.
     ///
     /// # Errors
     /// As [`receive`](UeventSource::receive).
     fn receive_batch(&mut self, wait: Wait, each: &mut dyn FnMut(Arrival<'_>)) -> io::Result<Batch> {
-        let mut count = 0;
-        loop {
+        for count in 0..BATCH {
             match self.receive(if count == 0 { wait } else { Wait::No })? {
                 Arrival::Nothing => return Ok(Batch { count, ended: false }),
                 Arrival::End => return Ok(Batch { count, ended: true }),
                 arrival => each(arrival),
             }
-            count += 1;
         }
+        Ok(Batch { count: BATCH, ended: false })
     }
 }
+
+/// Arrivals that a batch has at most: whoever reads in a storm wants to look up now and then.
+pub const BATCH: usize = 64;
 
 /// What [`UeventSource::receive_batch`] handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

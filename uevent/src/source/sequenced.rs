@@ -71,6 +71,13 @@ impl<S: UeventSource> Sequenced<S> {
     }
 }
 
+#[cfg(unix)]
+impl<S: std::os::fd::AsFd> std::os::fd::AsFd for Sequenced<S> {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
+
 impl<S: UeventSource> UeventSource for Sequenced<S> {
     fn receive(&mut self, wait: Wait) -> io::Result<Arrival<'_>> {
         if let Some((sender, group)) = self.held.take() {

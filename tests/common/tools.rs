@@ -1,0 +1,40 @@
+//! What a test needs from the machine: programs and rights. One rule for where they are missing.
+//!
+//! A test that cannot run says `skipped: tshark is not installed` and passes. With `FORKLAB_REQUIRE_LIVE=1`, as in CI, it
+//! fails instead: there, a test that was skipped would be a promise that nobody checks.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The environment variable that makes a missing program or right a failure.
+pub const REQUIRE_LIVE: &str = "FORKLAB_REQUIRE_LIVE";
+
+/// Skips the test, or fails it; `missing` is a sentence. Gives back false, for `if !need(…) { return }`.
+pub fn skip(missing: &str) -> bool {
+    let required = std::env::var_os(REQUIRE_LIVE).is_some();
+    assert!(!required, "{missing}, and {REQUIRE_LIVE}=1 wants it");
+    eprintln!("skipped: {missing}");
+    false
+}
+
+/// Whether all of these programs are installed; the first that is not is told by name.
+pub fn need(programs: &[&str]) -> bool {
+    programs.iter().all(|program| found(program) || skip(&format!("{program} is not installed")))
+}
+
+/// Whether the test runs as root.
+pub fn need_root() -> bool {
+    rustix::process::geteuid().is_root() || skip("this test has to be root")
+}
+
+/// The first line that a program says of its version.
+pub fn version(program: &str) -> String {
+    let output = Command::new(program).arg("--version").output().unwrap_or_else(|error| panic!("{program}: {error}"));
+    String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned()
+}
+
+fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(sbin).any(|folder| Path::new(&folder).join(program).is_file())
+}
