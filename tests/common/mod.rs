@@ -5,6 +5,9 @@
 pub mod tools;
 pub mod tshark;
 
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod live;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
