@@ -1,11 +1,23 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod listen;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod live;
 mod matrix;
 mod museum;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod record;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod relay;
 mod run;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod send;
 mod shard;
 mod show;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod tree;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
@@ -48,6 +60,21 @@ enum Command {
     Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
+    /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Listen(listen::ListenArgs),
+    /// The live process tree as a listener to process events believes it, checked against /proc
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Tree(tree::TreeArgs),
+    /// Runs a command and records its process tree as a workload
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Record(record::RecordArgs),
+    /// What the patch wanted, on this kernel: its forks, as messages of a design, to a netlink group
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Relay(relay::RelayArgs),
+    /// The messages of a simulated run, out on real sockets, for consumers to be tested with
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Send(send::SendArgs),
 }
 
 /// Why a command ended early.
@@ -57,6 +84,9 @@ pub(crate) enum Failure {
     Input(InputError),
     /// Nobody reads the output any more.
     Output(io::Error),
+    /// The kernel does not let us, and this is why.
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Refused(String),
 }
 
 impl From<InputError> for Failure {
@@ -90,15 +120,30 @@ pub fn main() -> ExitCode {
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Listen(args)) => listen::listen(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Tree(args)) => tree::tree(&args, &mut out),
+        Some(Command::Send(args)) => send::send(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Relay(args)) => return exit(relay::relay(&args, &mut out), &mut out),
     };
-    let result = result.and_then(|found| Ok(out.flush().map(|()| found)?));
+    exit(result.map(u8::from), &mut out)
+}
+
+/// Says what went wrong, if something did.
+fn exit(result: Result<u8, Failure>, out: &mut impl Write) -> ExitCode {
+    let result = result.and_then(|code| Ok(out.flush().map(|()| code)?));
     match result {
-        Ok(false) => ExitCode::SUCCESS,
-        Ok(true) => ExitCode::FAILURE,
+        Ok(code) => ExitCode::from(code),
         // The reader has seen enough, as `head` does.
         Err(Failure::Output(error)) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::Output(error)) => complain(&format!("the output could not be written: {error}")),
         Err(Failure::Input(error)) => complain(&error.to_string()),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Err(Failure::Refused(why)) => complain(&why),
     }
 }
 

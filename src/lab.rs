@@ -24,6 +24,7 @@ pub mod observe;
 pub mod program;
 pub(crate) mod report;
 pub mod run;
+pub mod source;
 pub mod spec;
 pub mod tour;
 pub mod turns;

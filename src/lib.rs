@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`lab`] | runs scenarios and recorded workloads, and reports |
+//! | `live` | the real kernel, with the feature `netlink` |
 //! | [`matrix`] | all designs against all properties, and the verdict |
 //! | [`museum`] | what mails and readings found wrong, told again |
 //! | [`property`] | what a design keeps or breaks |
@@ -29,6 +30,8 @@
 pub mod cli;
 pub mod input;
 pub mod lab;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod live;
 pub mod matrix;
 pub mod museum;
 pub mod property;

@@ -65,7 +65,6 @@ mod control;
 mod cut;
 mod values;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -372,8 +371,8 @@ impl ScenarioFile {
 
     /// The tasks that start at boot, as children of init: those that no task forks.
     pub fn boots(&self) -> impl Iterator<Item = &Task> {
-        let forked: BTreeSet<&str> = self.tasks.iter().flat_map(Task::forks).map(|(_, program, _)| program).collect();
-        self.tasks.iter().filter(move |task| !forked.contains(task.name.as_str()))
+        let is_forked = |task: &Task| self.tasks.iter().flat_map(Task::forks).any(|(_, name, _)| name == task.name);
+        self.tasks.iter().filter(move |task| !is_forked(task))
     }
 
     /// The task or program of that name.

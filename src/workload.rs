@@ -12,7 +12,7 @@
 //! - **Exec by a thread.** The caller takes over the pid of its leader, who has exited. The recordings show none; it is
 //!   read as the kernel does it: an exec always names the leader's pid, and the last thread loses its own.
 
-mod family;
+pub(crate) mod family;
 mod fields;
 mod lines;
 

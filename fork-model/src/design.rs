@@ -89,10 +89,12 @@ pub(crate) use axis;
 mod axes;
 mod format;
 pub(crate) mod read;
+mod write;
 
 pub use axes::{Delivery, Gate, Sequence};
 pub use format::{Format, Over, OwnFormat};
 pub use read::Said;
+pub use write::FORK_KOBJ;
 
 use crate::hook::Hook;
 
@@ -131,6 +133,14 @@ impl fmt::Display for Impossible {
 }
 
 impl std::error::Error for Impossible {}
+
+impl Impossible {
+    /// For whoever cannot build what the lab can.
+    #[must_use]
+    pub fn because(why: impl Into<String>) -> Impossible {
+        Impossible(why.into())
+    }
+}
 
 impl From<Hook> for Design {
     /// As posted, but for the hook.

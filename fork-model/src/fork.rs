@@ -96,10 +96,10 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
             ..*t
         })
     };
-    let allocated = sys.tasks.alloc_with(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
+    let allocated = sim::alloc!(sys.tasks, &sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy);
     let tsk = told(sys, "alloc_task_struct", allocated)?;
     let step = sys.m.step();
-    let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
+    let allocated = sim::alloc!(sys.thread_infos, &sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, || ThreadInfo);
     match told(sys, "alloc_thread_info", allocated) {
         Ok(thread_info) => {
             // The kernel copies once both are there: others may have changed the caller while it slept for the second.
@@ -180,7 +180,7 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
 
 /// Makes the child known: parents, thread group, lists, counters. All under `tasklist_lock`.
 async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), Errno> {
-    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::WRITE_IRQ);
     sys.m.call("set_task_cpu", Vec::new, None);
     let (pending, caller_parent, caller_leader, signal) =
         sys.look_at(current, ground::STATE, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
@@ -293,22 +293,20 @@ async fn do_copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: 
     }
     sys.helper("security_task_create")?;
     let p = dup_task_struct(sys, current).await?;
-    let copied = copy_into(sys, current, p, clone_flags, pid).await;
-    copied.map_err(|(error, label)| {
+    let made = match copy_into(sys, current, p, clone_flags, pid) {
+        Ok(()) => link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace)),
+        Err(failed) => Err(failed),
+    };
+    made.map_err(|(error, label)| {
         unwind(sys, p, label);
         error
     })?;
     Ok(p)
 }
 
-/// Everything between the copy of the structure and the success.
-async fn copy_into(
-    sys: &System,
-    current: TaskRef,
-    p: TaskRef,
-    clone_flags: u32,
-    pid: i32,
-) -> Result<(), (Errno, BadFork)> {
+/// Everything between the copy of the structure and its links.
+#[inline(always)]
+fn copy_into(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
     charge_user(sys, current, p)?;
     let (threads, most) = (sys.nr_threads.get(), sys.max_threads.get());
     if threads + ground::FAR > most {
@@ -321,8 +319,7 @@ async fn copy_into(
     sys.task(p, |t| {
         t.group_leader = p;
         fill_in(sys, t, clone_flags, pid)
-    })?;
-    link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace))
+    })
 }
 
 /// What the child owns or shares, and is told: all of `copy_process()` that needs the child alone.
@@ -436,7 +433,7 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
         vfork
     });
     if set_free(sys, p, clone_flags, work) {
-        sys.m.point().await;
+        sim::point!(sys.m);
     }
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
     let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };

@@ -38,7 +38,6 @@ struct PidMap {
 }
 
 /// The static variables of the file.
-#[derive(Clone)]
 pub struct Pids {
     map: Vec<PidMap>,
     pages: Cache<Page>,
@@ -89,6 +88,17 @@ fn find_next_offset(page: &Page, offset: i32) -> i32 {
 }
 
 impl Pids {
+    /// See [`System::copy_over`](crate::System::copy_over).
+    pub(crate) fn copy_over(&self, used: &mut Pids) {
+        let Pids { map, pages, pid_max, last_pid, users, fixes } = used;
+        map.clone_from(&self.map);
+        self.pages.copy_over(pages);
+        pid_max.set(self.pid_max.get());
+        last_pid.set(self.last_pid.get());
+        users.clone_from(&self.users);
+        *fixes = self.fixes;
+    }
+
     /// The same with these defects repaired.
     pub(crate) fn with_fixes(fixes: Fixes) -> Pids {
         Pids { fixes, ..Pids::default() }

@@ -8,12 +8,17 @@ use crate::machine::Machine;
 use crate::violation::Rule;
 
 /// Pairs of locks: the second was taken while the first was held.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LockOrder(RefCell<Vec<Pair>>);
 
 type Pair = (&'static str, &'static str);
 
 impl LockOrder {
+    /// What was learnt, in place of what another machine has learnt.
+    pub(crate) fn copy_over(&self, used: &LockOrder) {
+        used.0.borrow_mut().clone_from(&self.0.borrow());
+    }
+
     /// A lock is taken under others. True if that closes a circle that was open before.
     fn add(&self, held: &'static str, taken: &'static str) -> bool {
         let mut pairs = self.0.borrow_mut();

@@ -24,7 +24,7 @@ struct Task {
 
 /// The tasks of a recording, up to the event that was applied last.
 #[derive(Default)]
-pub(super) struct Family {
+pub(crate) struct Family {
     alive: BTreeMap<i32, Task>,
     /// The same as (group, task), to ask for the living members of a group.
     members: BTreeSet<(i32, i32)>,
@@ -38,7 +38,7 @@ pub(super) struct Family {
 
 impl Family {
     /// Takes in one event, or says why it cannot have happened.
-    pub(super) fn apply(&mut self, record: &Record) -> Result<(), Wrong> {
+    pub(crate) fn apply(&mut self, record: &Record) -> Result<(), Wrong> {
         self.check_time(record)?;
         match record.what {
             What::Fork { parent_pid, parent_tgid, child_pid, child_tgid } => {
@@ -54,6 +54,21 @@ impl Family {
     pub(super) fn survivors_and_outsiders(self) -> (BTreeSet<i32>, BTreeSet<i32>) {
         let forked = self.alive.iter().filter(|(_, task)| !task.outsider);
         (forked.map(|(&pid, _)| pid).collect(), self.outsiders)
+    }
+
+    /// The group of a task that was forked and is alive.
+    pub(crate) fn group_of(&self, pid: i32) -> Option<i32> {
+        self.alive.get(&pid).filter(|task| !task.outsider).map(|task| task.tgid)
+    }
+
+    /// The tasks of a group that were forked and are alive.
+    pub(crate) fn forked_in(&self, tgid: i32) -> impl Iterator<Item = i32> {
+        self.group(tgid).filter(|&pid| self.group_of(pid).is_some())
+    }
+
+    /// Every task that was forked and is alive, with its group.
+    pub(crate) fn forked(&self) -> impl Iterator<Item = (i32, i32)> {
+        self.alive.iter().filter(|(_, task)| !task.outsider).map(|(&pid, task)| (pid, task.tgid))
     }
 
     fn check_time(&mut self, record: &Record) -> Result<(), Wrong> {

@@ -8,7 +8,7 @@ use super::{Record, What, Workload};
 use crate::input::quoted;
 
 /// What is wrong with a line, and in which of its columns.
-pub(super) struct Wrong {
+pub(crate) struct Wrong {
     /// Column of the CSV, counted from 0.
     pub field: usize,
     pub found: String,

@@ -100,10 +100,44 @@ impl Clone for Sock {
             ..*self
         }
     }
+
+    /// In the room of a socket that is used up, see [`Cache::copy_over`](sim::Cache::copy_over).
+    fn clone_from(&mut self, source: &Sock) {
+        // By its fields, so that none is forgotten.
+        let Sock {
+            number,
+            protocol,
+            pid,
+            groups,
+            rcvbuf,
+            rmem_alloc,
+            queue,
+            congested,
+            err,
+            lost,
+            filters_forks,
+            netns,
+            hashed,
+            opt,
+            wait,
+        } = self;
+        (*number, *protocol, *pid, *groups) = (source.number, source.protocol, source.pid, source.groups);
+        (*rcvbuf, *congested, *err, *lost) = (source.rcvbuf, source.congested, source.err, source.lost);
+        (*filters_forks, *netns, *hashed, *opt) = (source.filters_forks, source.netns, source.hashed, source.opt);
+        queue.clone_from(&source.queue);
+        match (Rc::get_mut(rmem_alloc), Rc::get_mut(wait)) {
+            (Some(rmem_alloc), Some(wait)) => {
+                rmem_alloc.set(source.rmem_alloc.get());
+                *wait = WaitQueue::default();
+            }
+            // Somebody has kept one of them.
+            _ => (*rmem_alloc, *wait) = (Rc::new(Cell::clone(&source.rmem_alloc)), Rc::default()),
+        }
+    }
 }
 
 /// One protocol: who is bound, and who listens, most recently joined first.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Table {
     mc_list: VecDeque<SockRef>,
     pids: BTreeMap<i32, SockRef>,
@@ -112,8 +146,21 @@ struct Table {
     shift: u32,
 }
 
+impl Table {
+    fn copy_over(&self, used: &mut Table) {
+        let Table { mc_list, pids, hash, shift } = used;
+        (*hash, *shift) = (self.hash, self.shift);
+        // Most protocols are nobody's; and few runs bind or close, and to look is cheaper than to copy.
+        if !(mc_list.is_empty() && self.mc_list.is_empty()) && *mc_list != self.mc_list {
+            mc_list.clone_from(&self.mc_list);
+        }
+        if !(pids.is_empty() && self.pids.is_empty()) && *pids != self.pids {
+            pids.clone_from(&self.pids);
+        }
+    }
+}
+
 /// The static variables of the file.
-#[derive(Clone)]
 pub(crate) struct Netlink {
     tables: RefCell<Vec<Table>>,
     /// Broadcasts that walk a list; whoever changes one waits for them (`nl_table_users`).
@@ -146,6 +193,24 @@ impl Default for Netlink {
             losses: RefCell::default(),
             sock_create_lite_fails: Cell::new(false),
         }
+    }
+}
+
+impl Netlink {
+    /// See [`Core::copy_over`].
+    pub(crate) fn copy_over(&self, used: &mut Netlink) {
+        let Netlink { tables, users, wait, rover, made, uevent_sock, cn_sock, yields, losses, sock_create_lite_fails } =
+            used;
+        self.tables.borrow().iter().zip(tables.get_mut()).for_each(|(table, used)| table.copy_over(used));
+        users.set(self.users.get());
+        wait.clone_from(&self.wait);
+        rover.set(self.rover.get());
+        made.set(self.made.get());
+        uevent_sock.set(self.uevent_sock.get());
+        cn_sock.set(self.cn_sock.get());
+        yields.clone_from(&self.yields);
+        losses.clone_from(&self.losses);
+        sock_create_lite_fails.set(self.sock_create_lite_fails.get());
     }
 }
 
@@ -588,7 +653,7 @@ pub async fn netlink_broadcast(
         if sk != ssk
             && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
         {
-            core.m.point().await;
+            sim::point!(core.m);
             do_one_broadcast(core, sk, &mut b).await;
         }
     }
@@ -682,7 +747,7 @@ pub async fn netlink_recvmsg(
         let ready = || core.readable(sk);
         wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_recvmsg()", true, ready).await;
     } else {
-        core.m.point().await;
+        sim::point!(core.m);
     }
     let peek = flags & msg::PEEK != 0;
     let found = core.queue(sk, |s| {

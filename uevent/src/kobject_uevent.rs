@@ -9,14 +9,14 @@ use sim::{Errno, Gfp, Handle};
 use crate::af_netlink::{NETLINK_KOBJECT_UEVENT, SockRef, netlink_broadcast, netlink_kernel_create};
 use crate::core::Scratch;
 use crate::kobject::{KobjId, KsetId, kobject_get_path};
-use crate::skbuff::{alloc_skb, skb_put_strings};
+use crate::skbuff::{alloc_skb, skb_over_panic, skb_put_strings};
 use crate::vsprintf::{Arg, vsnprintf};
 use crate::{Core, Fix, site};
 
 mod keys;
 mod one_slot;
 
-pub use keys::{ForkKeys, SUBSYSTEM};
+pub use keys::ForkKeys;
 pub use one_slot::kobject_fork_one_slot;
 
 /// Bytes of environment of one hotplug event, and of room for one in a message.
@@ -143,7 +143,9 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
         core.env_strings.set((all + given, written + given.saturating_sub(2)));
     }
     let strings = envp.unwrap_or_default().iter().skip(2).map_while(|slot| *slot);
-    skb_put_strings(core, skb, &[signal, b"@", obj, b"\0"], strings).await;
+    if let Err((len, put)) = skb_put_strings(core, skb, &[signal, b"@", obj, b"\0"], strings) {
+        match skb_over_panic(core, len, put).await {}
+    }
     netlink_broadcast(core, sock, skb, 0, 1, gfp).await
 }
 
@@ -250,7 +252,7 @@ pub async fn kobject_fork_told(core: &Core, kobj: KobjId, parent: i32, child: i3
 async fn do_kobject_fork<const TOLD: bool>(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
     let path = kobject_get_path(core, kobj, Gfp::KERNEL).await?;
     let slots = u32::try_from(FORK_BUFFER_NB).expect("5") * POINTER;
-    let Some(envp) = core.m.kmalloc(site::FORK_ENVP, slots, Gfp::KERNEL).await else {
+    let Some(envp) = sim::kmalloc!(core.m, site::FORK_ENVP, slots, Gfp::KERNEL) else {
         core.m.kfree(path, "kobject_fork");
         return Err(Errno::NoMem);
     };
@@ -466,7 +468,7 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
         // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (item 18).
         let name = name.unwrap_or_else(|| match core.has(Fix::WholeSubsystem) {
             true => core.name(kset_kobj).unwrap_or_default(),
-            false => core.kobj_look(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()), // Experiment G18.
+            false => core.kobj_look(kset_kobj, |k| sim::mm::c_str(&k.name).to_vec()), // Experiment G18.
         });
         path = kobject_get_path(core, kobj, Gfp::KERNEL).await.ok();
         if let Some(path) = path {

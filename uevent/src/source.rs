@@ -38,6 +38,7 @@
 //! ```
 
 mod order;
+mod sequenced;
 mod trust;
 
 use std::fmt;
@@ -45,6 +46,7 @@ use std::io;
 use std::time::Duration;
 
 pub use order::{Order, Stream};
+pub use sequenced::{Numbers, Sequenced, per_cpu, seqnum};
 pub use trust::{Refusal, Trust};
 
 /// A source of messages: a simulated socket, a real one, or a script.
@@ -57,24 +59,26 @@ pub trait UeventSource {
     /// What the operating system says of a socket that cannot be read. Loss is no error: it is [`Arrival::Lost`].
     fn receive(&mut self, wait: Wait) -> io::Result<Arrival<'_>>;
 
-    /// Waits for one arrival, then hands over all that are there now, at most as many as the source holds ready.
+    /// Waits for one arrival, then hands over those that are there now, at most [`BATCH`].
     ///
     /// Returns how many there were, and whether the source has ended.
     ///
     /// # Errors
     /// As [`receive`](UeventSource::receive).
     fn receive_batch(&mut self, wait: Wait, each: &mut dyn FnMut(Arrival<'_>)) -> io::Result<Batch> {
-        let mut count = 0;
-        loop {
+        for count in 0..BATCH {
             match self.receive(if count == 0 { wait } else { Wait::No })? {
                 Arrival::Nothing => return Ok(Batch { count, ended: false }),
                 Arrival::End => return Ok(Batch { count, ended: true }),
                 arrival => each(arrival),
             }
-            count += 1;
         }
+        Ok(Batch { count: BATCH, ended: false })
     }
 }
+
+/// Arrivals that a batch has at most: whoever reads in a storm wants to look up now and then.
+pub const BATCH: usize = 64;
 
 /// What [`UeventSource::receive_batch`] handed over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +193,9 @@ impl Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Loss::Overrun => f.write_str("the receive buffer was full (ENOBUFS): an unknown number of messages is lost"),
+            Loss::Overrun => {
+                f.write_str("the receive buffer was full (ENOBUFS): an unknown number of messages is lost")
+            }
             Loss::Gap { stream, expected, found } => {
                 let missing = found - expected;
                 let (s, are) = if missing == 1 { ("", "is") } else { ("s", "are") };

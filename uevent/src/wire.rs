@@ -59,6 +59,7 @@ pub mod connector;
 mod emit;
 mod ends;
 mod error;
+mod fork_keys;
 mod libudev;
 mod number;
 pub mod proc_event;
@@ -69,6 +70,7 @@ use std::fmt;
 
 pub use emit::{emit_bare, emit_keyed, emit_libudev};
 pub use error::{Found, WireError};
+pub use fork_keys::{SUBSYSTEM, fork_keys};
 pub use libudev::{Filters, LibudevHeader};
 pub use shown::Shown;
 pub use strings::{Keys, Strings};

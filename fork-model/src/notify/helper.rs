@@ -45,10 +45,14 @@ pub struct Khelper {
 }
 
 impl Khelper {
-    /// For a kernel that is copied; `None` while it runs, or jobs wait.
-    pub(super) fn copy(&self) -> Option<Khelper> {
-        let idle = !self.runs.get() && self.queue.borrow().is_empty();
-        idle.then(|| Khelper { born: self.born.clone(), ..Khelper::default() })
+    /// It runs, or jobs wait: copies of a kernel would share them.
+    pub(super) fn shares(&self) -> bool {
+        self.runs.get() || !self.queue.borrow().is_empty()
+    }
+
+    /// See [`System::copy_over`].
+    pub(super) fn copy_over(&self, used: &mut Khelper) {
+        *used = Khelper { born: self.born.clone(), ..Khelper::default() };
     }
 }
 
@@ -91,7 +95,7 @@ async fn call_usermodehelper(sys: &System, keys: &ForkKeys) -> Result<(), Errno>
     let khelper = &sys.notify.helper;
     let path = sys.core.hotplug_path.borrow().clone();
     let args = || {
-        let argv = vec![path.clone(), uevent::kobject_uevent::SUBSYSTEM.to_vec()];
+        let argv = vec![path.clone(), uevent::wire::SUBSYSTEM.to_vec()];
         let envp = keys.strings(&sys.core);
         let list = sim::Value::List;
         vec![("path", path.as_slice().into()), ("argv", list(argv)), ("envp", list(envp)), ("wait", 0.into())]

@@ -6,10 +6,9 @@ use sim::{Errno, Gfp, Handle};
 use super::{BUFFER_SIZE, KobjectAction, NUM_ENVP, POINTER, send_uevent};
 use crate::kobject::{KobjId, kobject_get_path};
 use crate::wire::connector::ForkIds;
+use crate::wire::fork_keys;
 use crate::{Core, site};
 
-/// `SUBSYSTEM=` of a fork event. DIFFERENCE: nobody ever named one; the object has no kset to take it from.
-pub const SUBSYSTEM: &[u8] = b"process";
 /// Slots before the first key: `HOME=` and `PATH=`, for the helper only.
 const FIRST_KEY: usize = 2;
 
@@ -76,22 +75,11 @@ impl ForkKeys {
     fn write(&mut self, core: &Core, ids: &ForkIds, seq: Option<(u32, Option<u32>)>) {
         let devpath = core.string(self.path);
         let mut at = 0;
-        let mut put = |parts: [&[u8]; 2]| {
-            let string = [parts[0], parts[1], b"\0"].concat();
+        for (key, value) in fork_keys(self.action.string(), &devpath, ids, seq) {
+            let string = [key.as_bytes(), b"=", &value, b"\0"].concat();
             core.m.write_at(self.buffer, at, &string, "kobject_hotplug: sprintf()");
             self.starts.push(at);
             at += string.len();
-        };
-        put([b"ACTION=", self.action.string()]);
-        put([b"DEVPATH=", &devpath]);
-        put([b"SUBSYSTEM=", SUBSYSTEM]);
-        put([b"PPID=", ids.parent_pid.to_string().as_bytes()]);
-        put([b"PID=", ids.child_pid.to_string().as_bytes()]);
-        if let Some((number, cpu)) = seq {
-            put([b"SEQNUM=", number.to_string().as_bytes()]);
-            if let Some(cpu) = cpu {
-                put([b"CPU=", cpu.to_string().as_bytes()]);
-            }
         }
     }
 

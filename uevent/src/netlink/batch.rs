@@ -55,9 +55,7 @@ impl Batch {
             recvmmsg(fd.as_raw_fd(), &mut self.headers, slices.iter_mut(), wait | MsgFlags::MSG_TRUNC, None)?;
         for datagram in datagrams {
             let credentials = datagram.cmsgs()?.find_map(|message| match message {
-                ControlMessageOwned::ScmCredentials(ucred) => {
-                    Some(Credentials { pid: ucred.pid(), uid: ucred.uid() })
-                }
+                ControlMessageOwned::ScmCredentials(ucred) => Some(Credentials { pid: ucred.pid(), uid: ucred.uid() }),
                 _ => None,
             });
             let (port, group) = datagram.address.map_or((0, 0), |address| (address.pid(), address.groups()));

@@ -181,9 +181,7 @@ impl What {
                 What::Comm(ids(0), comm)
             }
             what::COREDUMP => What::Coredump(ids(0), ids(2)),
-            what::EXIT => {
-                What::Exit { ids: ids(0), code: word(2), signal: word(3).cast_signed(), parent: ids(4) }
-            }
+            what::EXIT => What::Exit { ids: ids(0), code: word(2), signal: word(3).cast_signed(), parent: ids(4) },
             other => What::Other(other),
         }
     }
@@ -328,8 +326,12 @@ mod tests {
             (ids(), proptest::option::of(tracer)).prop_map(|(ids, tracer)| What::Ptrace(ids, tracer)),
             (ids(), any::<[u8; 16]>()).prop_map(|(ids, comm)| What::Comm(ids, comm)),
             (ids(), ids()).prop_map(|(ids, parent)| What::Coredump(ids, parent)),
-            (ids(), any::<u32>(), any::<i32>(), ids())
-                .prop_map(|(ids, code, signal, parent)| What::Exit { ids, code, signal, parent }),
+            (ids(), any::<u32>(), any::<i32>(), ids()).prop_map(|(ids, code, signal, parent)| What::Exit {
+                ids,
+                code,
+                signal,
+                parent
+            }),
         ]
     }
 
@@ -357,7 +359,12 @@ mod tests {
         .map(|what| what.to_string());
         assert_eq!(
             said,
-            ["exit 101/100 status 3", "exit 101/100 killed by signal 9", r"comm 101/100 a\xffb", "ptrace 101/100 let go"]
+            [
+                "exit 101/100 status 3",
+                "exit 101/100 killed by signal 9",
+                r"comm 101/100 a\xffb",
+                "ptrace 101/100 let go"
+            ]
         );
     }
 }
