@@ -25,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::input::InputError;
+use crate::property::{ALL, Property};
 
 /// A userspace test bed for one kernel path: a process forks, and user space is told.
 ///
@@ -124,6 +125,7 @@ pub fn main() -> ExitCode {
         Some(Command::Listen(args)) => listen::listen(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Tree(args)) => tree::tree(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Send(args)) => send::send(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
@@ -151,6 +153,12 @@ fn complain(text: &str) -> ExitCode {
     // If even this cannot be written, the exit code has to do.
     let _ = writeln!(anstream::stderr(), "forklab: {text}");
     ExitCode::from(2)
+}
+
+/// A property on the command line.
+fn property_of(id: &str) -> Result<&'static Property, String> {
+    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
+    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
 }
 
 /// Writes a value as indented JSON and a newline.

@@ -79,6 +79,10 @@ pub use control::{Control, Word};
 pub use cut::Cut;
 
 const A_SCENARIO: &str = "a scenario (TOML)";
+/// Who takes what was given here by mistake.
+const A_RECORDING: &str = "run --workload takes a recorded workload";
+/// With this a gzip file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a scenario file: beyond this it is something else, such as a recording.
 const LONGEST_FILE: u64 = 1 << 20;
 
@@ -352,6 +356,9 @@ impl ScenarioFile {
             .map_err(|error| InputError::io(&file, &error, A_SCENARIO))?;
         if bytes.len() as u64 > LONGEST_FILE {
             return Err(InputError::new(file, format!("more than {LONGEST_FILE} bytes"), A_SCENARIO));
+        }
+        if bytes.starts_with(&GZIP) {
+            return Err(InputError::new(file, "gzip data, as of a recording", format!("{A_SCENARIO}; {A_RECORDING}")));
         }
         let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
         Self::parse(&file, text, known)

@@ -62,7 +62,7 @@ fn free_task_struct(sys: &System, tsk: TaskRef) {
 /// Fixes the limits of tasks from the pages of memory, and names the patch's static object.
 ///
 /// Models `fork_init()`: eight kernel stacks for each eighth of memory, at least 20 tasks; half of that for each user.
-/// The object is never added anywhere: `/fork_kobj` is no path of sysfs (semantics, item 9).
+/// The object is never added anywhere: `/fork_kobj` is no path of sysfs.
 pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
     let max_threads = (mempages / (8 * u64::from(THREAD_SIZE) / PAGE_SIZE)).max(20);
     sys.max_threads.set(i64::try_from(max_threads).expect("fewer tasks than 2^63"));
@@ -131,7 +131,7 @@ fn try_module_get(sys: &System, func: &'static str) -> bool {
     got
 }
 
-/// Stores the child's pid in the parent's memory, early: a later failure leaves it there (semantics, item 41).
+/// Stores the child's pid in the parent's memory, early: a later failure leaves it there.
 fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
     let result = sys.helper_failure("put_user").map_or(Ok(()), Err);
     let rc = sim::errno::Rc::rc(&result);
@@ -159,7 +159,7 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
     p.pending = 0;
     p.sigpending = false;
     if sys.config.numa {
-        // A failed copy leaves no policy: mpol_free is skipped (semantics, item 45).
+        // A failed copy leaves no policy: mpol_free is skipped.
         sys.helper("mpol_copy").map_err(|e| (e, BadFork::Cleanup))?;
     }
     if clone_flags & flags::THREAD == 0 {
@@ -185,7 +185,7 @@ async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid:
     let (pending, caller_parent, caller_leader, signal) =
         sys.look_at(current, ground::STATE, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
     sys.looks_also(current, ground::PARENT);
-    // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
+    // Only the caller's own pending signals are looked at, not those of its group.
     if pending & sigmask(SIGKILL) != 0 {
         return Err(Errno::Intr);
     }
@@ -387,11 +387,11 @@ fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
 ///
 /// # Errors
 /// - [`Errno::Again`]: no pid. The number is not used up.
-/// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (item 38).
+/// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (G38).
 ///
 /// # Violations
 /// [`sim::Rule::UseAfterFree`] with [`Hook::End`](crate::Hook::End) and [`Hook::AfterWake`](crate::Hook::AfterWake), if the
-/// child was released before the hook reads `p->pid` (item 1).
+/// child was released before the hook reads `p->pid` (property P18).
 pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work: Option<Work>) -> Result<i32, Errno> {
     sys.m.enter("do_fork", || vec![("flags", clone_flags.into())]);
     let result = fork_and_tell(sys, current, clone_flags, work).await;

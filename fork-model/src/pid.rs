@@ -1,6 +1,6 @@
 //! The pid bitmap. Models `kernel/pid.c` (Linux 2.6.11), in its order.
 //!
-//! It counts upwards from the last pid that was given out, and gives up in corners where it need not (semantics, item 37).
+//! It counts upwards from the last pid that was given out, and gives up in corners where it need not (experiment G37).
 
 use std::cell::{Cell, RefCell};
 
@@ -172,7 +172,7 @@ fn touch_free(m: &Machine, map: &PidMap, page: usize) {
 
 /// Gives a free pid number back. Models `free_pidmap()`: no checks.
 ///
-/// Freeing twice inflates the page's counter for good (semantics, item 40).
+/// Freeing twice inflates the page's counter for good (experiment G40).
 ///
 /// # Violations
 /// [`sim::Rule::Oops`]: the pid's page was never allocated.
@@ -210,7 +210,7 @@ pub(crate) fn give_back(m: &Machine, pids: &Pids, pid: i32) -> bool {
 /// `None` where the kernel returns -1:
 /// - a page of the bitmap could not be allocated ([`PIDMAP_PAGE`]), though others may have free pids;
 /// - no pid is free;
-/// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (semantics, item 37).
+/// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (experiment G37).
 pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     let pid_max = pids.pid_max.get();
     m.touch(ground::LAST_PID, Access::Read);

@@ -73,8 +73,9 @@ pub(crate) struct Locks {
     pub(crate) preempt_count: u32,
     /// Depth of `local_irq_disable()`.
     pub(crate) irqs_off: u32,
-    /// Names of the locks held, innermost last, and the step in which each was taken.
-    pub(crate) held: Vec<(&'static str, u64)>,
+    /// Names of the locks held, innermost last, the step in which each was taken, and whether it shuts others out for
+    /// [`lockdep`](crate::lockdep).
+    pub(crate) held: Vec<(&'static str, u64, bool)>,
 }
 
 impl Locks {

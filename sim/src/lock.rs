@@ -28,6 +28,12 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// Whether another lane may have to wait for one that holds or wants it so. A reader of an `rwlock_t` is let in by other
+    /// readers, though a writer waits; of a semaphore he is not, in the kernel.
+    fn shuts_out(&self) -> bool {
+        self.exclusive || self.sleeps
+    }
+
     fn access(&self) -> Access {
         if self.exclusive { Access::Write } else { Access::Read }
     }
@@ -133,9 +139,9 @@ impl Lock {
             locks.preempt_count += mode.preempt;
             locks.irqs_off += mode.irqs;
             if rare(!locks.held.is_empty()) {
-                m.note_lock_order(self.name, &locks.held);
+                m.note_lock_order(self.name, mode.shuts_out(), &locks.held);
             }
-            locks.held.push((self.name, m.step()));
+            locks.held.push((self.name, m.step(), mode.shuts_out()));
         });
         if m.trace.is_seen() {
             self.tell(m, mode.access(), mode.lock);
@@ -156,7 +162,7 @@ impl Lock {
             locks.irqs_off -= mode.irqs;
             // Nearly always the innermost: locks are released in the order of a stack.
             match locks.held.last() {
-                Some((name, _)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
+                Some((name, ..)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
                 _ => let_go(&mut locks.held, self.name),
             }
         });
@@ -170,8 +176,8 @@ impl Lock {
 /// One that is not the innermost is released.
 #[cold]
 #[inline(never)]
-fn let_go(held: &mut Vec<(&'static str, u64)>, lock: &'static str) {
-    let at = held.iter().rposition(|(name, _)| *name == lock);
+fn let_go(held: &mut Vec<(&'static str, u64, bool)>, lock: &'static str) {
+    let at = held.iter().rposition(|(name, ..)| *name == lock);
     held.remove(at.expect("the lane holds what it releases"));
 }
 

@@ -299,7 +299,7 @@ impl Machine {
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
         let locks = self.locks(|locks| {
-            let held = locks.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}"));
+            let held = locks.held.iter().map(|(lock, step, _)| format!("{lock} was taken in step {step}"));
             (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
         });
         let (atomic, irqs, held) = locks.expect("only a lane is atomic");

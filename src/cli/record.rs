@@ -161,15 +161,15 @@ fn say(summary: &Summary, json: bool, out: &mut impl Write) -> io::Result<()> {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { forks, threads, execs, exits, inferred_exits, misplaced, still_running } = self.counts;
-        let threads = if threads > 0 { format!(" ({})", plural(threads, "thread", "threads")) } else { String::new() };
-        let (forks, execs) = (plural(forks, "fork", "forks"), plural(execs, "exec", "execs"));
-        writeln!(f, " tasks     {forks}{threads}, {execs}, {}", plural(exits, "exit", "exits"))?;
+        let threads = if threads > 0 { format!(" ({})", plural(threads, "thread")) } else { String::new() };
+        let (forks, execs) = (plural(forks, "fork"), plural(execs, "exec"));
+        writeln!(f, " tasks     {forks}{threads}, {execs}, {}", plural(exits, "exit"))?;
         if still_running > 0 {
-            writeln!(f, "           {} still ran at the end", plural(still_running, "process", "processes"))?;
+            writeln!(f, "           {} still ran at the end", plural(still_running, "process"))?;
         }
         writeln!(f, " events    {} of the machine received; {}", n(self.tally.received), Missing(&self.tally))?;
         if inferred_exits + misplaced > 0 {
-            let (inferred, misplaced) = (plural(inferred_exits, "exit", "exits"), plural(misplaced, "event", "events"));
+            let (inferred, misplaced) = (plural(inferred_exits, "exit"), plural(misplaced, "event"));
             writeln!(f, "           {inferred} inferred, {misplaced} out of place")?;
         }
         let how = match (self.exit_code, self.signal) {

@@ -136,7 +136,7 @@ impl<W: Write> Listener for Live<'_, W> {
         match heard {
             Heard::Lost(cpu, missing) => {
                 self.relay.lost(cpu, missing)?;
-                let events = plural(missing, "event", "events");
+                let events = plural(missing, "event");
                 self.say(&Line::Lost { cpu, missing }, format_args!(" lost      {events} of CPU {cpu}\n"))
             }
             Heard::Event(event, _) => {
@@ -207,7 +207,7 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Relayed { forks, sent, kept, told } = self.relayed;
-        let (forks, told) = (plural(forks, "fork", "forks"), plural(told, "message", "messages"));
+        let (forks, told) = (plural(forks, "fork"), plural(told, "message"));
         writeln!(f, " forks     {forks}, {} sent, {} kept by the gate, in {:.2} s", n(sent), n(kept), self.seconds)?;
         writeln!(f, " events    {} of the machine received; {}", n(self.tally.received), Missing(&self.tally))?;
         if self.relayed.told > 0 {

@@ -3,6 +3,8 @@
 //! A test that cannot run says `skipped: tshark is not installed` and passes. With `FORKLAB_REQUIRE_LIVE=1`, as in CI, it
 //! fails instead: there, a test that was skipped would be a promise that nobody checks.
 
+#![allow(dead_code, reason = "each test program uses its part")]
+
 use std::process::Command;
 
 use rustix::event::{Timespec, poll};

@@ -1,7 +1,7 @@
 //! Kobjects: names, paths, reference counts, sysfs. Models `lib/kobject.c` (Linux 2.6.11), in its order.
 //!
 //! DIFFERENCE: a kobject here never goes away: in the kernel it is part of another object, whose memory is its owner's
-//! business. What happens to a dead one (semantics, item 10) can therefore be seen.
+//! business. What happens to a dead one (experiment G10) can therefore be seen.
 
 use std::rc::Rc;
 
@@ -315,7 +315,7 @@ async fn unlink(core: &Core, kobj: KobjId) {
 ///
 /// # Errors
 /// [`Errno::NoEnt`] for a NULL pointer; else what sysfs answers. Then the reference on the parent is given back, but
-/// the parent pointer stays: the last put of the object gives it back again (semantics, item 25).
+/// the parent pointer stays: the last put of the object gives it back again (experiment G25).
 pub async fn kobject_add(core: &Core, kobj: Option<KobjId>) -> Result<(), Errno> {
     let kobj = kobject_get(core, kobj).ok_or(Errno::NoEnt)?;
     core.kobj(kobj, |k| {
@@ -377,7 +377,7 @@ pub async fn kobject_register(core: &Core, kobj: Option<KobjId>) -> Result<(), E
 /// - [`Errno::NoMem`]: [`site::NAME`] failed.
 /// - [`Errno::Fault`]: the arguments grew between the two formattings.
 ///
-/// On an error the pointer is unchanged. The array is not: an object whose name lives there is renamed (item 23).
+/// On an error the pointer is unchanged. The array is not: an object whose name lives there is renamed (G23).
 pub async fn kobject_set_name<'a>(
     core: &Core,
     kobj: KobjId,
@@ -469,7 +469,7 @@ fn kobject_cleanup(core: &Core, kobj: KobjId) {
 
 /// Drops a reference; on reaching exactly 0 the object is cleaned up. Models `kobject_put()`: nothing for NULL.
 ///
-/// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (semantics, item 10).
+/// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (experiment G10).
 pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
     let Some(kobj) = kobj.into() else { return };
     // Nobody can release a static object, but anybody can put it: experiment G10.

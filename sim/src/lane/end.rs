@@ -73,7 +73,7 @@ impl Machine {
                 let held: Vec<_> = self.locks.borrow()[i]
                     .held
                     .iter()
-                    .map(|(lock, step)| format!("{lock} (since step {step})"))
+                    .map(|(lock, step, _)| format!("{lock} (since step {step})"))
                     .collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
