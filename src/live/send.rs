@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
+use std::time::Duration;
 
 use sim::trace::{Event, Sink, What};
 use uevent::netlink::{NetlinkSocket, OpenError, Protocol, To};
@@ -53,6 +54,8 @@ pub struct Sender {
 
 /// Flags of a message to the kernel: `NLM_F_REQUEST | NLM_F_ACK`.
 const REQUEST_ACK: u16 = 1 | 4;
+/// How long the kernel may take to answer. It answers within the system call.
+const ANSWER: Duration = Duration::from_secs(1);
 /// `NLMSG_MIN_TYPE`: the first type that is no control message.
 const UEVENT: u16 = 16;
 /// `NLMSG_ERROR`: the answer, with 0 or a negative error number.
@@ -92,7 +95,11 @@ impl Sender {
         bytes.extend_from_slice(message);
         self.socket.send(&bytes, To::Kernel)?;
         loop {
-            let Arrival::Message(datagram) = self.socket.receive(Wait::Block)? else { continue };
+            let datagram = match self.socket.receive(Wait::AtMost(ANSWER))? {
+                Arrival::Message(datagram) => datagram,
+                Arrival::Nothing | Arrival::End => return Err(io::ErrorKind::TimedOut.into()),
+                Arrival::Refused(..) | Arrival::Lost(_) => continue,
+            };
             let word = |at: usize| datagram.bytes.get(at..at + 4)?.try_into().ok().map(i32::from_ne_bytes);
             let kind = datagram.bytes.get(4..6).map(|kind| u16::from_ne_bytes([kind[0], kind[1]]));
             match (kind, word(NLMSG_HDR)) {

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use super::Sender;
+use super::{Credentials, Sender};
 
 /// Whose messages a reader takes.
 ///
 /// udev once believed everyone, and so everyone became root (CVE-2009-1185).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Trust {
-    /// The kernel's: port id 0 and uid 0.
+    /// The kernel's: port id 0, which no process can have, and uid 0; in a user namespace that does not know the real root,
+    /// the overflow uid of pid 0.
     #[default]
     Kernel,
     /// The kernel's, and those of any process of root: for udevd's group 2.
@@ -40,10 +41,19 @@ impl Trust {
         }
         let Some(credentials) = sender.credentials else { return Err(Refusal::NoCredentials(sender)) };
         match self {
-            Trust::Kernel if sender.port != 0 || credentials.uid != 0 => Err(Refusal::NotKernel(sender)),
+            Trust::Kernel if sender.port != 0 || !credentials.may_be_the_kernel() => Err(Refusal::NotKernel(sender)),
             Trust::Root if credentials.uid != 0 => Err(Refusal::NotRoot(sender)),
             _ => Ok(()),
         }
+    }
+}
+
+/// What a user id is shown as where it is not mapped: the default of `kernel.overflowuid`.
+const OVERFLOW_UID: u32 = 65534;
+
+impl Credentials {
+    fn may_be_the_kernel(self) -> bool {
+        self.uid == 0 || (self.pid, self.uid) == (0, OVERFLOW_UID)
     }
 }
 
@@ -64,7 +74,6 @@ impl fmt::Display for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Credentials;
     use super::*;
 
     #[test]
@@ -75,6 +84,8 @@ mod tests {
         assert_eq!(judged(Sender::KERNEL), [true, true, true]);
         assert_eq!(judged(process(0)), [false, true, true]);
         assert_eq!(judged(process(1000)), [false, false, true]);
+        let unmapped = Sender { port: 0, credentials: Some(Credentials { pid: 0, uid: OVERFLOW_UID }) };
+        assert_eq!(judged(unmapped), [true, false, true]);
         assert_eq!(judged(anonymous), [false, false, true]);
     }
 
