@@ -1,16 +1,15 @@
 //! Time that passes: the real kernel has a clock.
+#![expect(clippy::disallowed_types, reason = "a real run takes real time")]
 
 use std::time::Duration;
 
 /// A moment, and how long ago it was.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::disallowed_types, reason = "a real run takes real time")]
 pub struct Clock(std::time::Instant);
 
 impl Clock {
     /// Now.
     #[must_use]
-    #[expect(clippy::disallowed_types, reason = "a real run takes real time")]
     pub fn start() -> Clock {
         Clock(std::time::Instant::now())
     }
