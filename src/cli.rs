@@ -12,6 +12,8 @@ mod record;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 mod relay;
 mod run;
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+mod send;
 mod shard;
 mod show;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
@@ -23,6 +25,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::input::InputError;
+use crate::property::{ALL, Property};
 
 /// A userspace test bed for one kernel path: a process forks, and user space is told.
 ///
@@ -58,18 +61,21 @@ enum Command {
     Verdict,
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
-    /// Runs a command and records its process tree as a workload
-    #[cfg(all(feature = "netlink", target_os = "linux"))]
-    Record(record::RecordArgs),
-    /// What the patch wanted, on this kernel: its forks, as messages of a design, to a netlink group
-    #[cfg(all(feature = "netlink", target_os = "linux"))]
-    Relay(relay::RelayArgs),
     /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
     #[cfg(all(feature = "netlink", target_os = "linux"))]
     Listen(listen::ListenArgs),
     /// The live process tree as a listener to process events believes it, checked against /proc
     #[cfg(all(feature = "netlink", target_os = "linux"))]
     Tree(tree::TreeArgs),
+    /// Runs a command and records its process tree as a workload
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Record(record::RecordArgs),
+    /// What the patch wanted, on this kernel: its forks, as messages of a design, to a netlink group
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Relay(relay::RelayArgs),
+    /// The messages of a simulated run, out on real sockets, for consumers to be tested with
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Send(send::SendArgs),
 }
 
 /// Why a command ended early.
@@ -116,13 +122,15 @@ pub fn main() -> ExitCode {
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
-        Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
-        #[cfg(all(feature = "netlink", target_os = "linux"))]
-        Some(Command::Relay(args)) => return exit(relay::relay(&args, &mut out), &mut out),
-        #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Listen(args)) => listen::listen(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Tree(args)) => tree::tree(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Send(args)) => send::send(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
+        Some(Command::Relay(args)) => return exit(relay::relay(&args, &mut out), &mut out),
     };
     exit(result.map(u8::from), &mut out)
 }
@@ -145,6 +153,12 @@ fn complain(text: &str) -> ExitCode {
     // If even this cannot be written, the exit code has to do.
     let _ = writeln!(anstream::stderr(), "forklab: {text}");
     ExitCode::from(2)
+}
+
+/// A property on the command line.
+fn property_of(id: &str) -> Result<&'static Property, String> {
+    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
+    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
 }
 
 /// Writes a value as indented JSON and a newline.

@@ -4,6 +4,7 @@
 //! in the same exit code.
 
 use std::io;
+use std::path::Path;
 use std::str::Utf8Error;
 
 use serde::Serialize;
@@ -11,6 +12,9 @@ use toml::de::{DeTable, DeValue};
 
 /// More of the user's text than this is not quoted: binary garbage and a megabyte on one line stay readable.
 const LONGEST_QUOTE: usize = 100;
+
+/// What is expected of a file that is to be created.
+pub const WRITABLE: &str = "a file that can be written";
 
 /// One mistake in what the user gave.
 ///
@@ -70,6 +74,15 @@ impl InputError {
         Self::new(file, found, expected)
     }
 
+    /// A file that cannot be created or written.
+    pub fn unwritable(path: &Path, error: &io::Error) -> Self {
+        let file = path.display().to_string();
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::new(file, "no such directory", WRITABLE),
+            _ => Self::io(file, error, WRITABLE),
+        }
+    }
+
     /// Bytes that are not UTF-8 text; `bytes` begin at line `first_line`, column 1.
     pub fn utf8(file: impl Into<String>, first_line: u64, bytes: &[u8], error: &Utf8Error) -> Self {
         let (good, bad) = bytes.split_at(error.valid_up_to());
@@ -78,6 +91,29 @@ impl InputError {
         let mut wrong = Self::new(file, found, "UTF-8 text").at_offset(&good, good.len());
         wrong.line = wrong.line.map(|line| line + first_line - 1);
         wrong
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// Those of [`io`](Self::io) and of [`utf8`](Self::utf8).
+    pub fn read(path: &Path, expected: &str) -> Result<String, Self> {
+        let file = path.display().to_string();
+        let bytes = std::fs::read(path).map_err(|error| Self::io(&file, &error, expected))?;
+        String::from_utf8(bytes).map_err(|error| Self::utf8(&file, 1, error.as_bytes(), &error.utf8_error()))
+    }
+
+    /// A mistake that serde found in the JSON in `text`: it is empty, cut off, or something else.
+    pub fn json(file: impl Into<String>, text: &str, error: &serde_json::Error, expected: impl Into<String>) -> Self {
+        let found = if text.trim().is_empty() {
+            "an empty file".to_owned()
+        } else if error.is_eof() {
+            "the end of the file, in the middle of a value".to_owned()
+        } else {
+            let said = error.to_string();
+            said.split_once(" at line ").map_or(said.clone(), |(said, _)| said.to_owned())
+        };
+        Self::new(file, found, expected).at(error.line().max(1) as u64, error.column().max(1) as u64)
     }
 
     /// A mistake that the TOML parser or serde found in `text`.

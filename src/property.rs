@@ -188,12 +188,15 @@ impl Property {
         Rule::Law(Law { id: self.id, sentence: self.rule })
     }
 
+    /// The machine's own findings that break it: also of a run that was broken off, of which no law can speak.
+    pub fn objected_in(&self, run: &Run<'_>) -> Vec<Violation> {
+        let machine = run.observed.world.sys.m.violations();
+        machine.iter().filter(|violation| self.rules.contains(&violation.rule)).cloned().collect()
+    }
+
     /// What of a run breaks it, the machine's own findings first. The law's is reported to the machine.
     pub fn broken_in(&self, run: &Run<'_>) -> Vec<Violation> {
-        let machine = run.observed.world.sys.m.violations();
-        let mut found: Vec<_> =
-            machine.iter().filter(|violation| self.rules.contains(&violation.rule)).cloned().collect();
-        drop(machine);
+        let mut found = self.objected_in(run);
         if let Err(Broken { step, text }) = (self.law)(run) {
             let m = &run.observed.world.sys.m;
             m.report_at(step.unwrap_or(run.observed.steps), self.as_rule(), text);

@@ -17,4 +17,4 @@ pub mod json;
 pub mod lanes;
 pub mod layout;
 pub mod pcap;
-mod words;
+pub(crate) mod words;

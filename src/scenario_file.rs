@@ -65,7 +65,6 @@ mod control;
 mod cut;
 mod values;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -80,6 +79,10 @@ pub use control::{Control, Word};
 pub use cut::Cut;
 
 const A_SCENARIO: &str = "a scenario (TOML)";
+/// Who takes what was given here by mistake.
+const A_RECORDING: &str = "run --workload takes a recorded workload";
+/// With this a gzip file begins.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Bytes of a scenario file: beyond this it is something else, such as a recording.
 const LONGEST_FILE: u64 = 1 << 20;
 
@@ -354,6 +357,9 @@ impl ScenarioFile {
         if bytes.len() as u64 > LONGEST_FILE {
             return Err(InputError::new(file, format!("more than {LONGEST_FILE} bytes"), A_SCENARIO));
         }
+        if bytes.starts_with(&GZIP) {
+            return Err(InputError::new(file, "gzip data, as of a recording", format!("{A_SCENARIO}; {A_RECORDING}")));
+        }
         let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
         Self::parse(&file, text, known)
     }
@@ -372,8 +378,8 @@ impl ScenarioFile {
 
     /// The tasks that start at boot, as children of init: those that no task forks.
     pub fn boots(&self) -> impl Iterator<Item = &Task> {
-        let forked: BTreeSet<&str> = self.tasks.iter().flat_map(Task::forks).map(|(_, program, _)| program).collect();
-        self.tasks.iter().filter(move |task| !forked.contains(task.name.as_str()))
+        let is_forked = |task: &Task| self.tasks.iter().flat_map(Task::forks).any(|(_, name, _)| name == task.name);
+        self.tasks.iter().filter(move |task| !is_forked(task))
     }
 
     /// The task or program of that name.

@@ -12,13 +12,12 @@ use sim::Seeded;
 const SEEDS: u64 = 1000;
 
 /// Everything that a run leaves: the hash of its trace, what was found, its steps and counts.
-fn played(world: World, scenario: &forklab::scenario_file::ScenarioFile, seed: u64) -> String {
-    let world = Rc::new(world);
+fn played(world: &Rc<World>, scenario: &forklab::scenario_file::ScenarioFile, seed: u64) -> String {
     world.begin(Seeded::new(seed));
     let m = world.sys.m.clone();
     m.trace.start_hash();
     world.sys.record_facts(true);
-    Play::new(&world, scenario.clone()).start();
+    Play::new(world, scenario.clone()).start();
     let ended = m.run();
     let steps = m.step();
     world.drain();
@@ -28,15 +27,19 @@ fn played(world: World, scenario: &forklab::scenario_file::ScenarioFile, seed: u
 }
 
 #[test]
-fn a_thousand_seeds_run_the_same_on_a_fresh_kernel_and_on_a_copied_one() {
+fn a_thousand_seeds_run_the_same_on_a_fresh_kernel_on_a_copied_one_and_in_the_place_of_one_that_ran() {
     let spec = Spec::from_str("v1 autoreap hook=end").expect("a replay line");
     let scenario = scenario(&spec.source).expect("built in").expect("a scenario");
     let setup = spec.setup(Some(&scenario));
     let booted = World::new(&setup).expect("room for its tasks");
+    let mut used = Rc::new(booted.copy().expect("it has not run"));
     for seed in 0..SEEDS {
-        let fresh = World::new(&setup).expect("room for its tasks");
-        let copied = booted.copy().expect("it has not run");
-        assert_eq!(played(copied, &scenario, seed), played(fresh, &scenario, seed), "seed {seed}");
+        let fresh = Rc::new(World::new(&setup).expect("room for its tasks"));
+        let copied = Rc::new(booted.copy().expect("it has not run"));
+        assert!(booted.copy_over(Rc::get_mut(&mut used).expect("its run is over")), "and nobody else has it");
+        let expected = played(&fresh, &scenario, seed);
+        assert_eq!(played(&copied, &scenario, seed), expected, "seed {seed}");
+        assert_eq!(played(&used, &scenario, seed), expected, "seed {seed}, in the place of the run before");
     }
 }
 

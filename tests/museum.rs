@@ -59,15 +59,19 @@ fn the_replay_line_of_every_exhibit_gives_the_same_trace() {
     }
 }
 
+/// How it is cut on a terminal is tested beside it.
 #[test]
-fn the_table_has_a_line_for_each_and_is_no_wider_than_100_columns() {
+fn the_table_has_a_line_for_each_and_is_whole_where_nobody_looks() {
     let done = forklab(&["museum"]);
     assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
-    for line in done.out.lines() {
-        assert!(line.chars().count() <= 100, "{} characters\n{line}", line.chars().count());
-    }
     for piece in piece::all() {
-        assert!(done.out.lines().any(|line| line.starts_with(&format!(" {} ", piece.id()))), "{}", piece.id());
+        let (title, date) = match piece {
+            piece::Piece::Said(exhibit) => (exhibit.title, exhibit.property.remarks[exhibit.remark].date),
+            piece::Piece::Seen(experiment) => (experiment.title, ""),
+        };
+        let line = done.out.lines().find(|line| line.starts_with(&format!(" {} ", piece.id())));
+        let line = line.unwrap_or_else(|| panic!("{} is missing", piece.id()));
+        assert!(line.contains(title) && line.contains(date), "{line}");
     }
     assert!(done.out.contains("forklab museum P18"), "how to look closer");
 }
@@ -82,6 +86,19 @@ fn a_page_is_about_a_screen_and_ends_in_a_line_that_can_be_pasted() {
         assert!(lines.last().is_some_and(|line| line.starts_with(" replay  forklab replay 'v1 ")), "{}", done.out);
         for line in lines.iter().filter(|line| !line.contains("forklab replay '")) {
             assert!(line.chars().count() <= 80, "{}: {} characters\n{line}", piece.id(), line.chars().count());
+        }
+    }
+}
+
+#[test]
+fn an_exhibit_of_the_second_wing_names_the_file_and_the_function_and_every_rule_is_a_sentence() {
+    for shown in show_all() {
+        let rule = shown.rule.as_str();
+        assert!(rule.ends_with('.') && !rule.starts_with(char::is_lowercase), "{}: {rule}", shown.id);
+        if shown.id.starts_with('G') {
+            let (file, function) = shown.source.split_once(": ").unwrap_or_else(|| panic!("{}", shown.source));
+            let path = std::path::Path::new(file);
+            assert!(path.extension().is_some_and(|extension| extension == "c") && function.ends_with("()"), "{file}");
         }
     }
 }

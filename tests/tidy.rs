@@ -18,7 +18,7 @@ const LONG: [(&str, &str); 3] = [
 const LONGEST: usize = 500;
 
 /// Files that stand for a file of the kernel: what is public there models something, and says what.
-const MODELLED: [&str; 14] = [
+const MODELLED: [&str; 15] = [
     "fork-model/src/exec.rs",
     "fork-model/src/exit.rs",
     "fork-model/src/fork.rs",
@@ -26,6 +26,7 @@ const MODELLED: [&str; 14] = [
     "fork-model/src/pid.rs",
     "fork-model/src/sched.rs",
     "uevent/src/af_netlink.rs",
+    "uevent/src/af_netlink/broadcast.rs",
     "uevent/src/cn_proc.rs",
     "uevent/src/connector.rs",
     "uevent/src/kobject.rs",

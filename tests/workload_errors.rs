@@ -155,11 +155,11 @@ fn gzip_that_is_cut_short_or_damaged_says_how_far_it_went() {
     assert_eq!(cut(2), format!("t.csv: found gzip data that ends after 0 lines, {COMPLETE}"));
     assert_eq!(cut(9000), format!("t.csv: found gzip data that ends after 959 lines, {COMPLETE}"));
     // All lines are there, but not the checksum behind them.
-    assert_eq!(cut(whole.len() - 4), format!("t.csv: found gzip data that ends after 2017 lines, {COMPLETE}"));
+    assert_eq!(cut(whole.len() - 4), format!("t.csv: found gzip data that ends after 2,017 lines, {COMPLETE}"));
     let mut damaged = whole.clone();
     damaged[whole.len() - 6] ^= 1;
     let damaged = message(&damaged);
-    assert!(damaged.starts_with("t.csv: found damaged gzip data after 2017 lines"), "{damaged}");
+    assert!(damaged.starts_with("t.csv: found damaged gzip data after 2,017 lines"), "{damaged}");
 }
 
 #[test]

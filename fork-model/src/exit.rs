@@ -124,28 +124,36 @@ fn hashed(t: &Task) -> Hashed {
 }
 
 /// Takes a task out of the pid hash; numbers that nobody uses any more are free. Models `__unhash_process()`.
-async fn __unhash_process(sys: &System, p: TaskRef, (pid, tgid, signal, parent): Hashed) {
+///
+/// False where it dies of an oops in `free_pidmap()`, which is the caller's: so nothing here is kept for an await.
+#[must_use]
+#[inline(always)]
+fn __unhash_process(sys: &System, p: TaskRef, (pid, tgid, signal, parent): Hashed) -> bool {
     sys.m.touch(ground::NR_THREADS, Access::Add);
     sys.nr_threads.set(sys.nr_threads.get() - 1);
     let (pgrp, session) = sys.signal_fixed(signal, |s| (s.pgrp, s.session));
     let leads = pid == tgid;
     let [of_pid, of_tgid] = detach_pids(&sys.m, &sys.pids, [pid, tgid]);
     let [of_pgrp, of_session] = if leads { detach_pids(&sys.m, &sys.pids, [pgrp, session]) } else { [false, false] };
-    let mut freed = [(pid, of_pid), (tgid, of_tgid), (pgrp, of_pgrp), (session, of_session)].into_iter();
-    if !freed.all(|(nr, unused)| !unused || give_back(&sys.m, &sys.pids, nr)) {
-        match sys.m.oops("free_pidmap").await {}
+    for (nr, unused) in [(pid, of_pid), (tgid, of_tgid), (pgrp, of_pgrp), (session, of_session)] {
+        if unused && !give_back(&sys.m, &sys.pids, nr) {
+            return false;
+        }
     }
     sys.unhash_pid(pid, p);
     sys.m.touch(ground::PROCESS_COUNTS, Access::Add);
     sys.process_counts.set(sys.process_counts.get() - i64::from(leads && pid != 0));
     sys.drop_child(parent, p);
+    true
 }
 
 /// Takes a task that never runs out of the process table: the idle task of another CPU. Models `unhash_process()`.
 pub(crate) async fn unhash_process(sys: &System, p: TaskRef) {
     sys.m.call("unhash_process", Vec::new, None);
-    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
-    __unhash_process(sys, p, sys.look_at(p, ground::PARENT, hashed)).await;
+    let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::WRITE_IRQ);
+    if !__unhash_process(sys, p, sys.look_at(p, ground::PARENT, hashed)) {
+        match sys.m.oops("free_pidmap").await {}
+    }
     drop(held);
 }
 
@@ -161,13 +169,15 @@ pub(crate) async fn release_task(sys: &System, p: TaskRef) {
         sys.m.call("release_task", || vec![("pid", pid().into())], None);
         sys.note(|| Fact::Acts { pid: pid(), what: Act::Released });
         sys.user_add(user, |u| u.processes -= 1);
-        let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+        let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::WRITE_IRQ);
         let (traced, known) = sys.look_at(p, ground::TRACE, |t| (t.ptrace != 0, hashed(t)));
         if traced {
             __ptrace_unlink(sys, p);
         }
         sys.looks_also(p, ground::PARENT);
-        __unhash_process(sys, p, known).await;
+        if !__unhash_process(sys, p, known) {
+            match sys.m.oops("free_pidmap").await {}
+        }
         if leader != p {
             sys.signal(signal, |s| s.others.retain(|other| *other != p));
         }
@@ -270,7 +280,7 @@ impl System {
 
 /// Tells everybody who must know that a task ended. Models `exit_notify()`.
 async fn exit_notify(sys: &System, tsk: TaskRef) {
-    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::WRITE_IRQ);
     let ptrace_dead = forget_original_parent(sys, tsk);
     let (exit_signal, ptrace, tracer, signal) =
         sys.look_at(tsk, ground::FAMILY, |t| (t.exit_signal, t.ptrace, t.tracer, t.signal));
@@ -305,7 +315,7 @@ pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
     let pid = || sys.fixed(tsk, |t| t.pid);
     sys.m.enter("do_exit", || vec![("pid", pid().into()), ("code", code.into())]);
     sys.note(|| Fact::Acts { pid: pid(), what: Act::Exits });
-    sys.m.point().await;
+    sim::point!(sys.m);
     let (mm, vfork_done) = sys.part(tsk, ground::OWN, |t| {
         t.flags |= pf::EXITING;
         t.exit_code = code;
@@ -319,7 +329,7 @@ pub async fn do_exit(sys: &Rc<System>, tsk: TaskRef, code: i32) {
     sys.m.calls(&["exit_sem", "exit_files", "exit_fs", "exit_namespace", "exit_thread", "exit_keys"]);
     exit_notify(sys, tsk).await;
     sys.m.leave("do_exit", None);
-    sys.m.point().await;
+    sim::point!(sys.m);
     finish_task_switch(sys, tsk);
 }
 
@@ -356,7 +366,7 @@ pub async fn wait4(sys: &System, current: TaskRef, which: WaitFor, patient: bool
     // Whoever tells of a child before there is a queue need not wake anybody: the look that follows finds it.
     let wait = sys.signal_fixed(signal, |s| s.wait_chldexit.get_or_insert_default().clone());
     loop {
-        let held = sys.tasklist_lock.take(&sys.m, Mode::READ).await;
+        let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::READ);
         match look(sys, current, which) {
             Found::Zombie(child) => {
                 let reaped = wait_task_zombie(sys, child);
@@ -440,6 +450,6 @@ pub async fn sigcont(sys: &Rc<System>, p: TaskRef) {
             t.sigpending = false;
         });
         start(sys, p, work);
-        sys.m.point().await;
+        sim::point!(sys.m);
     }
 }

@@ -4,7 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use sim::{Errno, LaneName};
+use sim::{Errno, LaneName, rare};
 
 use crate::design::Seq;
 use crate::fork::flags;
@@ -139,6 +139,9 @@ pub enum Outcome {
     Sent(Result<(), Errno>),
 }
 
+/// Facts of a small run.
+const FEW: usize = 8;
+
 /// The log of facts.
 #[derive(Debug, Default)]
 pub struct Facts {
@@ -151,12 +154,21 @@ impl Facts {
     #[inline(always)]
     #[must_use]
     pub fn on(&self) -> bool {
-        self.on.get()
+        rare(self.on.get())
     }
 
     /// Notes facts from now on, or no longer. What was noted stays.
     pub fn record(&self, on: bool) {
         self.on.set(on);
+        if on {
+            self.log.borrow_mut().reserve(FEW);
+        }
+    }
+
+    /// As at the start.
+    pub(crate) fn forget(&mut self) {
+        self.on.set(false);
+        self.log.get_mut().clear();
     }
 
     /// Notes a fact of a step; whoever calls has looked whether facts are noted.

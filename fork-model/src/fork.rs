@@ -62,7 +62,7 @@ fn free_task_struct(sys: &System, tsk: TaskRef) {
 /// Fixes the limits of tasks from the pages of memory, and names the patch's static object.
 ///
 /// Models `fork_init()`: eight kernel stacks for each eighth of memory, at least 20 tasks; half of that for each user.
-/// The object is never added anywhere: `/fork_kobj` is no path of sysfs (semantics, item 9).
+/// The object is never added anywhere: `/fork_kobj` is no path of sysfs.
 pub async fn fork_init(sys: &System, init_task: TaskRef, mempages: u64) {
     let max_threads = (mempages / (8 * u64::from(THREAD_SIZE) / PAGE_SIZE)).max(20);
     sys.max_threads.set(i64::try_from(max_threads).expect("fewer tasks than 2^63"));
@@ -96,10 +96,10 @@ async fn dup_task_struct(sys: &System, orig: TaskRef) -> Result<TaskRef, Errno> 
             ..*t
         })
     };
-    let allocated = sys.tasks.alloc_with(&sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy).await;
+    let allocated = sim::alloc!(sys.tasks, &sys.m, TASK_STRUCT, SIZEOF_TASK_STRUCT, Gfp::KERNEL, copy);
     let tsk = told(sys, "alloc_task_struct", allocated)?;
     let step = sys.m.step();
-    let allocated = sys.thread_infos.alloc(&sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, ThreadInfo).await;
+    let allocated = sim::alloc!(sys.thread_infos, &sys.m, THREAD_INFO, THREAD_SIZE, Gfp::KERNEL, || ThreadInfo);
     match told(sys, "alloc_thread_info", allocated) {
         Ok(thread_info) => {
             // The kernel copies once both are there: others may have changed the caller while it slept for the second.
@@ -131,7 +131,7 @@ fn try_module_get(sys: &System, func: &'static str) -> bool {
     got
 }
 
-/// Stores the child's pid in the parent's memory, early: a later failure leaves it there (semantics, item 41).
+/// Stores the child's pid in the parent's memory, early: a later failure leaves it there.
 fn put_user(sys: &System, pid: i32) -> Result<(), Errno> {
     let result = sys.helper_failure("put_user").map_or(Ok(()), Err);
     let rc = sim::errno::Rc::rc(&result);
@@ -159,7 +159,7 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
     p.pending = 0;
     p.sigpending = false;
     if sys.config.numa {
-        // A failed copy leaves no policy: mpol_free is skipped (semantics, item 45).
+        // A failed copy leaves no policy: mpol_free is skipped.
         sys.helper("mpol_copy").map_err(|e| (e, BadFork::Cleanup))?;
     }
     if clone_flags & flags::THREAD == 0 {
@@ -180,12 +180,12 @@ fn copy_all(sys: &System, p: &mut Task, clone_flags: u32, pid: i32) -> Result<()
 
 /// Makes the child known: parents, thread group, lists, counters. All under `tasklist_lock`.
 async fn link(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), Errno> {
-    let held = sys.tasklist_lock.take(&sys.m, Mode::WRITE_IRQ).await;
+    let held = sim::take!(sys.tasklist_lock, &sys.m, Mode::WRITE_IRQ);
     sys.m.call("set_task_cpu", Vec::new, None);
     let (pending, caller_parent, caller_leader, signal) =
         sys.look_at(current, ground::STATE, |t| (t.pending, t.real_parent, t.group_leader, t.signal));
     sys.looks_also(current, ground::PARENT);
-    // Only the caller's own pending signals are looked at, not those of its group (semantics, item 42).
+    // Only the caller's own pending signals are looked at, not those of its group.
     if pending & sigmask(SIGKILL) != 0 {
         return Err(Errno::Intr);
     }
@@ -293,22 +293,20 @@ async fn do_copy_process(sys: &System, current: TaskRef, clone_flags: u32, pid: 
     }
     sys.helper("security_task_create")?;
     let p = dup_task_struct(sys, current).await?;
-    let copied = copy_into(sys, current, p, clone_flags, pid).await;
-    copied.map_err(|(error, label)| {
+    let made = match copy_into(sys, current, p, clone_flags, pid) {
+        Ok(()) => link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace)),
+        Err(failed) => Err(failed),
+    };
+    made.map_err(|(error, label)| {
         unwind(sys, p, label);
         error
     })?;
     Ok(p)
 }
 
-/// Everything between the copy of the structure and the success.
-async fn copy_into(
-    sys: &System,
-    current: TaskRef,
-    p: TaskRef,
-    clone_flags: u32,
-    pid: i32,
-) -> Result<(), (Errno, BadFork)> {
+/// Everything between the copy of the structure and its links.
+#[inline(always)]
+fn copy_into(sys: &System, current: TaskRef, p: TaskRef, clone_flags: u32, pid: i32) -> Result<(), (Errno, BadFork)> {
     charge_user(sys, current, p)?;
     let (threads, most) = (sys.nr_threads.get(), sys.max_threads.get());
     if threads + ground::FAR > most {
@@ -321,8 +319,7 @@ async fn copy_into(
     sys.task(p, |t| {
         t.group_leader = p;
         fill_in(sys, t, clone_flags, pid)
-    })?;
-    link(sys, current, p, clone_flags, pid).await.map_err(|error| (error, BadFork::Namespace))
+    })
 }
 
 /// What the child owns or shares, and is told: all of `copy_process()` that needs the child alone.
@@ -390,11 +387,11 @@ fn fork_traceflag(sys: &System, current: TaskRef, clone_flags: u32) -> i64 {
 ///
 /// # Errors
 /// - [`Errno::Again`]: no pid. The number is not used up.
-/// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (item 38).
+/// - those of [`copy_process`]. The number is free again, but used up: the next fork gets a higher one (G38).
 ///
 /// # Violations
 /// [`sim::Rule::UseAfterFree`] with [`Hook::End`](crate::Hook::End) and [`Hook::AfterWake`](crate::Hook::AfterWake), if the
-/// child was released before the hook reads `p->pid` (item 1).
+/// child was released before the hook reads `p->pid` (property P18).
 pub async fn do_fork(sys: &Rc<System>, current: TaskRef, clone_flags: u32, work: Option<Work>) -> Result<i32, Errno> {
     sys.m.enter("do_fork", || vec![("flags", clone_flags.into())]);
     let result = fork_and_tell(sys, current, clone_flags, work).await;
@@ -436,7 +433,7 @@ async fn fork_and_tell(sys: &Rc<System>, current: TaskRef, flags: u32, work: Opt
         vfork
     });
     if set_free(sys, p, clone_flags, work) {
-        sys.m.point().await;
+        sim::point!(sys.m);
     }
     // From here on the child may have exited and been reaped: p must not be read. See parent_reads_child_after_autoreap.
     let seen = || hook::Fork { sys, current, p, pid, is_thread: clone_flags & flags::THREAD != 0 };

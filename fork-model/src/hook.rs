@@ -94,7 +94,7 @@ impl Hook {
     /// What it reads there.
     ///
     /// # Violations
-    /// [`sim::Rule::UseAfterFree`] with [`Hook::End`] and [`Hook::AfterWake`], if the child was released before (item 1).
+    /// [`sim::Rule::UseAfterFree`] with [`Hook::End`] and [`Hook::AfterWake`], if the child was released before (P18).
     #[must_use]
     pub fn read(self, fork: &Fork<'_>) -> ForkIds {
         match self {

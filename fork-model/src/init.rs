@@ -124,7 +124,7 @@ async fn kernel_thread(sys: &Rc<System>, current: TaskRef, work: Option<Work>) -
 /// 4. the initcalls: `netlink_proto_init()` (level 1), `kobject_uevent_init()` (level 2), and `cn_init()` if the design
 ///    goes over the connector.
 ///
-/// The forks of 2 and 3 build their path and environment and get -EIO: there is no socket yet (semantics, item 4).
+/// The forks of 2 and 3 build their path and environment and get -EIO: there is no socket yet.
 /// Returns init's task. DIFFERENCE: init's own steps run in the calling lane; one thread of each kind, on any machine.
 ///
 /// # Errors

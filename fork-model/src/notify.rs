@@ -48,10 +48,18 @@ pub struct Notify {
 }
 
 impl Notify {
-    /// For a kernel that is copied; `None` while it has what copies would share.
-    pub(crate) fn copy(&self) -> Option<Notify> {
-        let sequence = self.sequence.clone();
-        Some(Notify { sequence, cbus: self.cbus.copy()?, relay: self.relay.copy()?, helper: self.helper.copy()? })
+    /// Whether it has what copies of a kernel would share.
+    pub(crate) fn shares(&self) -> bool {
+        self.cbus.shares() || self.relay.shares() || self.helper.shares()
+    }
+
+    /// See [`System::copy_over`].
+    pub(crate) fn copy_over(&self, used: &mut Notify) {
+        let Notify { sequence, cbus, relay, helper } = used;
+        sequence.clone_from(&self.sequence);
+        self.cbus.copy_over(cbus);
+        *relay = relay::Relay::default();
+        self.helper.copy_over(helper);
     }
 }
 
@@ -64,7 +72,9 @@ pub async fn notify(sys: &System, child_true: i32, ids: ForkIds) {
     if sys.facts.on() {
         sys.m.touch(WISHES, Access::Read);
     }
-    let deliver = async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } };
+    // In one place: given away it would be there twice.
+    let deliver =
+        std::pin::pin!(async { if gate::is_open(sys) { deliver(sys, &ids).await } else { (None, Outcome::Kept) } });
     let ((seq, outcome), paid) = meter::metered(&sys.m, deliver).await;
     if outcome == Outcome::Kept {
         sys.m.touch(FORK_OUTCOMES, Access::Add);

@@ -1,6 +1,6 @@
 //! The pid bitmap. Models `kernel/pid.c` (Linux 2.6.11), in its order.
 //!
-//! It counts upwards from the last pid that was given out, and gives up in corners where it need not (semantics, item 37).
+//! It counts upwards from the last pid that was given out, and gives up in corners where it need not (experiment G37).
 
 use std::cell::{Cell, RefCell};
 
@@ -38,7 +38,6 @@ struct PidMap {
 }
 
 /// The static variables of the file.
-#[derive(Clone)]
 pub struct Pids {
     map: Vec<PidMap>,
     pages: Cache<Page>,
@@ -89,6 +88,17 @@ fn find_next_offset(page: &Page, offset: i32) -> i32 {
 }
 
 impl Pids {
+    /// See [`System::copy_over`](crate::System::copy_over).
+    pub(crate) fn copy_over(&self, used: &mut Pids) {
+        let Pids { map, pages, pid_max, last_pid, users, fixes } = used;
+        map.clone_from(&self.map);
+        self.pages.copy_over(pages);
+        pid_max.set(self.pid_max.get());
+        last_pid.set(self.last_pid.get());
+        users.clone_from(&self.users);
+        *fixes = self.fixes;
+    }
+
     /// The same with these defects repaired.
     pub(crate) fn with_fixes(fixes: Fixes) -> Pids {
         Pids { fixes, ..Pids::default() }
@@ -162,7 +172,7 @@ fn touch_free(m: &Machine, map: &PidMap, page: usize) {
 
 /// Gives a free pid number back. Models `free_pidmap()`: no checks.
 ///
-/// Freeing twice inflates the page's counter for good (semantics, item 40).
+/// Freeing twice inflates the page's counter for good (experiment G40).
 ///
 /// # Violations
 /// [`sim::Rule::Oops`]: the pid's page was never allocated.
@@ -200,7 +210,7 @@ pub(crate) fn give_back(m: &Machine, pids: &Pids, pid: i32) -> bool {
 /// `None` where the kernel returns -1:
 /// - a page of the bitmap could not be allocated ([`PIDMAP_PAGE`]), though others may have free pids;
 /// - no pid is free;
-/// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (semantics, item 37).
+/// - the only free pid is `last_pid` itself, or `last_pid` is 300 at the wrap (experiment G37).
 pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     let pid_max = pids.pid_max.get();
     m.touch(ground::LAST_PID, Access::Read);

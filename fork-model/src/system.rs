@@ -6,7 +6,7 @@ use std::rc::Rc;
 use sim::lock::Lock;
 use sim::mm::{Kind, Ledger, LiveEntry};
 use sim::touch::Access;
-use sim::{Cache, Errno, Machine};
+use sim::{Cache, Calm, Errno, Machine, rare};
 use slab::Slab;
 use uevent::kobject::KobjId;
 use uevent::{ConfigError, Core};
@@ -135,44 +135,88 @@ impl System {
 
     /// The same kernel once more, on a machine of its own. For kernels that have booted and not run yet: `None` while there
     /// is what copies would share, such as somebody who waits, messages on their way, programs, or facts.
+    ///
+    /// # Panics
+    /// If the machine has lanes.
     #[must_use]
     pub fn copy(&self) -> Option<Rc<System>> {
+        let m = Machine::new(self.m.config().clone(), Calm);
+        let mut copy = System::new(m, self.config.clone()).ok()?;
+        self.copy_over(&mut copy).then_some(copy)
+    }
+
+    /// The same in the place of a kernel of this configuration that is used up, and in its room. False: it cannot be copied,
+    /// or somebody still has the other one.
+    ///
+    /// # Panics
+    /// If one of the machines has lanes.
+    pub fn copy_over(&self, used: &mut Rc<System>) -> bool {
         let waits = self.signals.borrow().iter().any(|(_, signal)| signal.wait_chldexit.is_some());
         let works = !self.newborn.borrow().is_empty() || self.helpers_fail.get();
-        if waits || works || self.facts.on() || self.truth.borrow().is_some() {
-            return None;
+        let shares = self.core.shares() || self.notify.shares();
+        if waits || works || shares || self.facts.on() || self.truth.borrow().is_some() {
+            return false;
         }
-        let m = self.m.copy();
-        Some(Rc::new(System {
-            core: Rc::new(self.core.copy(m.clone())?),
-            m,
-            config: self.config.clone(),
-            pids: self.pids.clone(),
-            tasklist_lock: self.tasklist_lock.clone(),
-            siglock: self.siglock.clone(),
-            tasks: self.tasks.clone(),
-            thread_infos: self.thread_infos.clone(),
-            signals: self.signals.clone(),
-            sighands: self.sighands.clone(),
-            mms: self.mms.clone(),
-            users: self.users.clone(),
-            pid_hash: self.pid_hash.clone(),
-            traced: self.traced.clone(),
-            newborn: RefCell::default(),
-            helper_failures: RefCell::default(),
-            helpers_fail: Cell::new(false),
-            fork_kobj: self.fork_kobj.clone(),
-            child_reaper: self.child_reaper.clone(),
-            truth: RefCell::default(),
-            facts: Facts::default(),
-            notify: self.notify.copy()?,
-            place: self.place,
-            posted: self.posted,
-            nr_threads: self.nr_threads.clone(),
-            max_threads: self.max_threads.clone(),
-            total_forks: self.total_forks.clone(),
-            process_counts: self.process_counts.clone(),
-        }))
+        let Some(used) = Rc::get_mut(used) else { return false };
+        let Some(core_of_used) = Rc::get_mut(&mut used.core) else { return false };
+        assert_eq!(self.config, used.config, "a kernel becomes one of its configuration");
+        self.m.copy_over(&used.m);
+        self.core.copy_over(core_of_used);
+        // By its fields, so that none is forgotten.
+        let System {
+            m: _,
+            core: _,
+            config: _,
+            pids,
+            tasklist_lock,
+            siglock,
+            tasks,
+            thread_infos,
+            signals,
+            sighands,
+            mms,
+            users,
+            pid_hash,
+            traced,
+            newborn,
+            helper_failures,
+            helpers_fail,
+            fork_kobj,
+            child_reaper,
+            truth,
+            facts,
+            notify,
+            place: _,
+            posted: _,
+            nr_threads,
+            max_threads,
+            total_forks,
+            process_counts,
+        } = used;
+        self.pids.copy_over(pids);
+        tasklist_lock.clone_from(&self.tasklist_lock);
+        siglock.clone_from(&self.siglock);
+        self.tasks.copy_over(tasks);
+        self.thread_infos.copy_over(thread_infos);
+        signals.clone_from(&self.signals);
+        sighands.clone_from(&self.sighands);
+        mms.clone_from(&self.mms);
+        users.clone_from(&self.users);
+        pid_hash.clone_from(&self.pid_hash);
+        traced.clone_from(&self.traced);
+        newborn.get_mut().clear();
+        helper_failures.get_mut().clear();
+        helpers_fail.set(false);
+        fork_kobj.set(self.fork_kobj.get());
+        child_reaper.set(self.child_reaper.get());
+        *truth.get_mut() = None;
+        facts.forget();
+        self.notify.copy_over(notify);
+        nr_threads.set(self.nr_threads.get());
+        max_threads.set(self.max_threads.get());
+        total_forks.set(self.total_forks.get());
+        process_counts.set(self.process_counts.get());
+        true
     }
 
     /// Reads or changes a task that the caller holds a reference to.
@@ -274,7 +318,7 @@ impl System {
     /// Those of [`System::helper`].
     #[inline(always)]
     pub(crate) fn helpers<L: Copy>(&self, funcs: &[(&'static str, L)]) -> Result<(), (Errno, L)> {
-        if !self.helpers_fail.get() && !self.m.trace.is_on() {
+        if !rare(self.helpers_fail.get()) && !self.m.trace.is_on() {
             return Ok(());
         }
         funcs.iter().try_for_each(|(func, label)| self.helper(func).map_err(|error| (error, *label)))
@@ -282,7 +326,7 @@ impl System {
 
     #[inline(always)]
     pub(crate) fn helper_failure(&self, func: &str) -> Option<Errno> {
-        if !self.helpers_fail.get() {
+        if !rare(self.helpers_fail.get()) {
             return None;
         }
         self.helper_failures.borrow().iter().find(|(name, _)| name == func).map(|(_, errno)| *errno)

@@ -1,4 +1,4 @@
-//! The patch's bug: the parent reads the child after it has set it free to run (semantics, item 1).
+//! The patch's bug: the parent reads the child after it has set it free to run (property P18).
 //!
 //! Four ways in which the child's structure is freed before the hook reads it, one in which it is not, and the repair.
 

@@ -93,7 +93,7 @@ impl Numbers {
         }
     }
 
-    /// The last number itself is not looked at again (semantics, item 37), except where a page ends or starts with it.
+    /// The last number itself is not looked at again (experiment G37), except where a page ends or starts with it.
     ///
     /// That the search also gives up at the wrap after 300 needs no rule of its own: it has seen all but the last one.
     fn looks_at_the_last_one(&self) -> bool {
@@ -114,7 +114,7 @@ impl Numbers {
         smallest_free(RESERVED_PIDS..end)
     }
 
-    /// A search whose page may not be had: then it fails, though other pages may have free numbers (item 39).
+    /// A search whose page may not be had: then it fails, though other pages may have free numbers (experiment G39).
     fn alloc(&mut self, page_fails: bool) -> Option<i32> {
         let pid = self.next()?;
         if page_fails && !self.nr_free.contains_key(&page(pid)) {

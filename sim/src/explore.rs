@@ -22,7 +22,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::choice::{Choices, Chooser, Follow, Needs, Question, Recorder};
+use crate::choice::{Choices, Chooser, Follow, Needs, Question, Recorder, STOP};
 use crate::lane::LaneName;
 use crate::touch::{Access, Object};
 use crate::violation::Violation;
@@ -50,7 +50,8 @@ impl<F: Fn(Box<dyn Chooser>) -> Ran + Sync> Trial for F {
 /// What came of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Ran {
-    /// The broken rules that are looked for, in order. Empty: it passed.
+    /// The broken rules that are looked for, in order. Empty: it passed. Of a run that was broken off ([`STOP`]) those up
+    /// to there: nobody knows how it would have ended.
     pub found: Vec<Violation>,
     /// Steps of the run.
     pub steps: u64,
@@ -151,20 +152,41 @@ pub struct Finding {
 }
 
 /// A strategy that outlives the runs it chooses, and the answers that it gave in the current one to questions with a choice.
-struct Asked<S> {
-    strategy: S,
-    answers: Vec<u32>,
+pub struct Asked<S> {
+    /// The strategy.
+    pub strategy: S,
+    /// The answers.
+    pub answers: Vec<u32>,
+    /// Whether it broke the run off.
+    stopped: bool,
+}
+
+impl<S: Strategy> Asked<S> {
+    /// For any number of runs.
+    #[must_use]
+    pub fn new(strategy: S) -> Rc<RefCell<Asked<S>>> {
+        Rc::new(RefCell::new(Asked { strategy, answers: Vec::new(), stopped: false }))
+    }
+
+    /// Prepares for another run: see [`Strategy::next`].
+    pub fn begin(&mut self) -> bool {
+        self.answers.clear();
+        self.stopped = false;
+        self.strategy.next()
+    }
 }
 
 /// What a run gets of it.
-struct Lent<S>(Rc<RefCell<Asked<S>>>);
+pub struct Lent<S>(pub Rc<RefCell<Asked<S>>>);
 
 impl<S: Chooser> Chooser for Lent<S> {
     #[inline]
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
         let asked = &mut *self.0.borrow_mut();
         let answer = asked.strategy.choose(question, n);
-        if n > 1 {
+        if answer == STOP {
+            asked.stopped = true;
+        } else if n > 1 {
             asked.answers.push(answer);
         }
         answer
@@ -208,24 +230,23 @@ pub fn search<S: Strategy + 'static>(
     most: u64,
     mut progress: impl FnMut(u64),
 ) -> Verdict {
-    let asked = Rc::new(RefCell::new(Asked { strategy, answers: Vec::new() }));
+    let asked = Asked::new(strategy);
     let mut executions = 0;
     loop {
         if executions >= most {
             return Verdict::NotFound { executions };
         }
         {
-            let Asked { strategy, answers } = &mut *asked.borrow_mut();
-            answers.clear();
-            if !strategy.next() {
-                return match strategy.complete() {
+            let asked = &mut *asked.borrow_mut();
+            if !asked.begin() {
+                return match asked.strategy.complete() {
                     Some(given_up) => Verdict::Proved { executions, given_up },
                     None => Verdict::NotFound { executions },
                 };
             }
         }
         let ran = trial.run(Box::new(Lent(asked.clone())));
-        let Asked { strategy, answers } = &mut *asked.borrow_mut();
+        let Asked { strategy, answers, stopped } = &mut *asked.borrow_mut();
         match strategy.ran(&ran) {
             Counted::Run => executions += 1,
             Counted::Pruned => continue,
@@ -236,7 +257,12 @@ pub fn search<S: Strategy + 'static>(
         }
         if !ran.found.is_empty() {
             let finding = run_once(trial, Follow::new(std::mem::take(answers)));
-            assert_eq!(finding.found, ran.found, "the same answers give the same run");
+            if *stopped {
+                // It was cut off behind what it found, and is told to its end now.
+                assert_eq!(finding.found.first(), ran.found.first(), "the same answers begin the same run");
+            } else {
+                assert_eq!(finding.found, ran.found, "the same answers give the same run");
+            }
             return Verdict::Violated { executions, finding: Box::new(finding) };
         }
         if executions.is_multiple_of(64) {

@@ -15,6 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::choice::{Question, STOP};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 
@@ -72,8 +73,9 @@ pub(crate) struct Locks {
     pub(crate) preempt_count: u32,
     /// Depth of `local_irq_disable()`.
     pub(crate) irqs_off: u32,
-    /// Names of the locks held, innermost last, and the step in which each was taken.
-    pub(crate) held: Vec<(&'static str, u64)>,
+    /// Names of the locks held, innermost last, the step in which each was taken, and whether it shuts others out for
+    /// [`lockdep`](crate::lockdep).
+    pub(crate) held: Vec<(&'static str, u64, bool)>,
 }
 
 impl Locks {
@@ -103,8 +105,8 @@ impl Machine {
             None => locks.push(Locks::default()),
         }
         let lane = Lane(u32::try_from(lane).expect("fewer lanes than 2^32"));
-        lanes.queue.push(lane);
-        self.runnable.set(self.runnable.get() + 1);
+        lanes.enqueue(lane);
+        self.set_runnable(self.runnable.get() + 1);
         self.tell_woken(name);
         lane
     }
@@ -148,7 +150,7 @@ impl Machine {
             self.tell_left();
             self.switch_to(None);
             self.lanes.borrow_mut().remove(lane);
-            self.runnable.set(self.runnable.get() - 1);
+            self.set_runnable(self.runnable.get() - 1);
         }
         self.switch_to(None);
     }
@@ -207,6 +209,9 @@ impl Machine {
             self.stopped.set(true);
             return None;
         }
+        if let (0, Some((lane, Stay::OnCpu | Stay::Preemptible))) = (pick, can) {
+            return Some(lane); // It is on its CPU.
+        }
         let lane = lanes.candidate(can, pick);
         if lanes.place(lane, me.map(|(lane, _)| lane)) {
             self.tell_placed();
@@ -215,10 +220,34 @@ impl Machine {
     }
 
     /// Somebody else may run before what follows. Costs a counter when nobody else could.
-    #[inline]
+    ///
+    /// Hot code writes [`point!`](crate::point), which makes no future where nobody could get in.
     pub fn point(&self) -> Point<'_> {
         let stay = if self.config().preempt && !self.in_atomic() { Stay::Preemptible } else { Stay::OnCpu };
         Point { m: self, stay, left: false }
+    }
+
+    /// A point in the kernel at which nobody else could run and that nobody wants to hear of: it is passed, and true.
+    #[inline(always)]
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        let passes = !rare(!self.undisturbed.get());
+        if passes {
+            self.step.set(self.step.get() + 1);
+        }
+        passes
+    }
+
+    pub(crate) fn set_runnable(&self, runnable: u32) {
+        self.runnable.set(runnable);
+        self.look_around();
+    }
+
+    /// Decides what a point in the kernel then asks for as a flag. One that is atomic in a preemptible kernel is not counted
+    /// here: it finds out when it asks.
+    pub(crate) fn look_around(&self) {
+        let alone = self.runnable.get() <= 1 || (self.config().cpus == 1 && !self.config().preempt);
+        self.undisturbed.set(alone && !self.watched.get());
     }
 
     /// Between two system calls of a task: any waiting lane may take the CPU.
@@ -250,7 +279,7 @@ impl Machine {
         {
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient, silent: false };
-            self.runnable.set(self.runnable.get() - 1);
+            self.set_runnable(self.runnable.get() - 1);
             if spins {
                 lanes.spin(lane, true);
             } else {
@@ -279,7 +308,7 @@ impl Machine {
         }
         state.state = State::Waits { on, spins, patient: false, silent };
         self.tell_blocked(state.name, Object::named(on), access);
-        self.runnable.set(self.runnable.get() - 1);
+        self.set_runnable(self.runnable.get() - 1);
         if spins {
             lanes.spin(lane, true);
             return;
@@ -305,11 +334,11 @@ impl Machine {
         let State::Waits { spins, silent, .. } = state.state else { return None };
         state.state = State::Runnable;
         let name = state.name;
-        self.runnable.set(self.runnable.get() + 1);
+        self.set_runnable(self.runnable.get() + 1);
         if spins {
             lanes.spin(lane, false);
         } else {
-            lanes.queue.push(lane);
+            lanes.enqueue(lane);
         }
         if !silent {
             self.trace.emit(self, || What::Wake { lane: name });
@@ -327,13 +356,23 @@ impl Machine {
             lanes.all[lane.0 as usize].state = State::Dead;
             lanes.leave_cpu(lane);
             self.tell_left();
-            self.runnable.set(self.runnable.get() - 1);
+            self.set_runnable(self.runnable.get() - 1);
         }
         std::future::pending().await
     }
 }
 
-/// A place where somebody else may run; see [`Machine::point`]. Written out, since every allocation and lock is one.
+/// [`Machine::point`], awaited. A future is made only where somebody could get in: elsewhere a point is a test and a count.
+#[macro_export]
+macro_rules! point {
+    ($m:expr) => {
+        if !$m.passes() {
+            $m.point().await;
+        }
+    };
+}
+
+/// A place where somebody else may run; see [`Machine::point`].
 #[must_use = "a point is where it is awaited"]
 pub struct Point<'a> {
     m: &'a Machine,
@@ -345,30 +384,15 @@ pub struct Point<'a> {
 impl Future for Point<'_> {
     type Output = ();
 
-    #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.left {
-            return Poll::Ready(());
-        }
-        if self.m.goes_on(self.stay) {
-            self.m.step.set(self.m.step.get() + 1);
-            return Poll::Ready(());
-        }
-        self.ask()
+        if self.left { Poll::Ready(()) } else { self.ask() }
     }
 }
 
 impl Machine {
     /// Alone, or in the kernel of a machine with one CPU and without preemption, a lane goes on without a question.
-    #[inline]
     fn is_alone(&self, stay: Stay) -> bool {
         self.runnable.get() <= 1 || (stay == Stay::OnCpu && self.config().cpus == 1)
-    }
-
-    /// The same, and nobody wants to hear of it.
-    #[inline]
-    fn goes_on(&self, stay: Stay) -> bool {
-        !self.watched.get() && self.is_alone(stay)
     }
 }
 
@@ -377,8 +401,7 @@ impl<'a> Point<'a> {
         self.m
     }
 
-    /// Lets the chooser say who goes on. Apart from `poll()`, which then is small enough to stand in each of its callers.
-    #[cold]
+    /// Lets the chooser say who goes on.
     fn ask(&mut self) -> Poll<()> {
         let m = self.m;
         if m.is_alone(self.stay) && !m.trace.is_explored() {

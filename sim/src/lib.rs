@@ -60,3 +60,14 @@ pub use machine::{Config, Machine};
 pub use mm::{Cache, Gfp, Handle, Site};
 pub use trace::{Event, Value, What};
 pub use violation::{Law, Rule, Violation};
+
+/// A yes or no of which the compiler is told that it is nearly always no: what follows a yes then stands out of the way. A fork
+/// is one long straight line of code, which has to fit into the first cache without what nobody asked for.
+#[inline(always)]
+#[must_use]
+pub const fn rare(yes: bool) -> bool {
+    if yes {
+        std::hint::cold_path();
+    }
+    yes
+}

@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::lane::{Lane, Point};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 
 /// One way to take a lock.
@@ -27,6 +28,12 @@ pub struct Mode {
 }
 
 impl Mode {
+    /// Whether another lane may have to wait for one that holds or wants it so. A reader of an `rwlock_t` is let in by other
+    /// readers, though a writer waits; of a semaphore he is not, in the kernel.
+    fn shuts_out(&self) -> bool {
+        self.exclusive || self.sleeps
+    }
+
     fn access(&self) -> Access {
         if self.exclusive { Access::Write } else { Access::Read }
     }
@@ -87,6 +94,18 @@ impl Lock {
         Take { lock: self, mode, point: m.point(), queued: false }
     }
 
+    /// The same where nobody could get in before and the lock is free; `None` where [`Lock::take`] must be awaited. Hot code
+    /// writes [`take!`](crate::take), which does the one or the other.
+    #[inline(always)]
+    pub fn take_now<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Option<Held<'a>> {
+        // Whether one may sleep is asked once: there.
+        if mode.sleeps || rare(self.is_taken(mode)) || !m.passes() {
+            return None;
+        }
+        self.hold(m, mode);
+        Some(Held { lock: self, m, mode })
+    }
+
     #[inline]
     fn is_taken(&self, mode: &Mode) -> bool {
         self.state.get() < 0 || (mode.exclusive && self.state.get() != 0)
@@ -114,23 +133,22 @@ impl Lock {
 
     /// The lock is free for this mode: from here on it is taken. A call, so that each place that takes a lock stays small.
     #[inline(never)]
-    fn hold<'a>(&'a self, m: &'a Machine, mode: &'static Mode) -> Held<'a> {
+    fn hold(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
         m.locks(|locks| {
             locks.preempt_count += mode.preempt;
             locks.irqs_off += mode.irqs;
-            if !locks.held.is_empty() {
-                m.note_lock_order(self.name, &locks.held);
+            if rare(!locks.held.is_empty()) {
+                m.note_lock_order(self.name, mode.shuts_out(), &locks.held);
             }
-            locks.held.push((self.name, m.step()));
+            locks.held.push((self.name, m.step(), mode.shuts_out()));
         });
         if m.trace.is_seen() {
             self.tell(m, mode.access(), mode.lock);
         }
-        if self.waited_for.get() {
+        if rare(self.waited_for.get()) {
             self.tell_waiters(m);
         }
-        Held { lock: self, m, mode }
     }
 
     #[inline(always)]
@@ -144,12 +162,12 @@ impl Lock {
             locks.irqs_off -= mode.irqs;
             // Nearly always the innermost: locks are released in the order of a stack.
             match locks.held.last() {
-                Some((name, _)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
+                Some((name, ..)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
                 _ => let_go(&mut locks.held, self.name),
             }
         });
         // All of them: who gets the lock now is decided when they step.
-        if self.waited_for.get() {
+        if rare(self.waited_for.get()) {
             self.tell_waiters(m);
         }
     }
@@ -158,9 +176,20 @@ impl Lock {
 /// One that is not the innermost is released.
 #[cold]
 #[inline(never)]
-fn let_go(held: &mut Vec<(&'static str, u64)>, lock: &'static str) {
-    let at = held.iter().rposition(|(name, _)| *name == lock);
+fn let_go(held: &mut Vec<(&'static str, u64, bool)>, lock: &'static str) {
+    let at = held.iter().rposition(|(name, ..)| *name == lock);
     held.remove(at.expect("the lane holds what it releases"));
+}
+
+/// [`Lock::take`], awaited: `take!(lock, m, mode)`. A future is made only where somebody could get in, or has the lock.
+#[macro_export]
+macro_rules! take {
+    ($lock:expr, $m:expr, $mode:expr) => {
+        match $lock.take_now($m, $mode) {
+            Some(held) => held,
+            None => $lock.take($m, $mode).await,
+        }
+    };
 }
 
 /// A lock that is being taken; see [`Lock::take`].
@@ -176,11 +205,11 @@ pub struct Take<'a> {
 impl<'a> Future for Take<'a> {
     type Output = Held<'a>;
 
-    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<'a>> {
         let (lock, mode, m) = (self.lock, self.mode, self.point.machine());
         if !self.queued && !lock.is_taken(mode) && Pin::new(&mut self.point).poll(context).is_ready() {
-            return Poll::Ready(lock.hold(m, mode));
+            lock.hold(m, mode);
+            return Poll::Ready(Held { lock, m, mode });
         }
         self.stand(m)
     }
@@ -188,8 +217,6 @@ impl<'a> Future for Take<'a> {
 
 impl<'a> Take<'a> {
     /// Somebody else is let in, or has the lock.
-    #[cold]
-    #[inline(never)]
     fn stand(&mut self, m: &'a Machine) -> Poll<Held<'a>> {
         let (lock, mode) = (self.lock, self.mode);
         let me = m.current().expect("outside of every lane nobody else can run");
@@ -210,7 +237,8 @@ impl<'a> Take<'a> {
         waiters.remove(at);
         lock.waited_for.set(!waiters.is_empty());
         drop(waiters);
-        Poll::Ready(lock.hold(m, mode))
+        lock.hold(m, mode);
+        Poll::Ready(Held { lock, m, mode })
     }
 }
 

@@ -8,18 +8,26 @@ use crate::machine::Machine;
 use crate::violation::Rule;
 
 /// Pairs of locks: the second was taken while the first was held.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct LockOrder(RefCell<Vec<Pair>>);
 
-type Pair = (&'static str, &'static str);
+/// A lock, and whether it was taken in a mode that shuts others out: two readers do not wait for each other.
+type Taken = (&'static str, bool);
+
+type Pair = (Taken, Taken);
 
 impl LockOrder {
+    /// What was learnt, in place of what another machine has learnt.
+    pub(crate) fn copy_over(&self, used: &LockOrder) {
+        used.0.borrow_mut().clone_from(&self.0.borrow());
+    }
+
     /// A lock is taken under others. True if that closes a circle that was open before.
-    fn add(&self, held: &'static str, taken: &'static str) -> bool {
+    fn add(&self, held: Taken, taken: Taken) -> bool {
         let mut pairs = self.0.borrow_mut();
         // Nearly always it is the very same text: a lock's name is written in one place.
-        let same = |a: &'static str, b: &'static str| std::ptr::eq(a, b) || a == b;
-        if pairs.iter().any(|(outer, inner)| same(outer, held) && same(inner, taken)) {
+        let same = |a: Taken, b: Taken| (std::ptr::eq(a.0, b.0) || a.0 == b.0) && a.1 == b.1;
+        if pairs.iter().any(|(outer, inner)| same(*outer, held) && same(*inner, taken)) {
             return false;
         }
         pairs.push((held, taken));
@@ -27,14 +35,16 @@ impl LockOrder {
     }
 }
 
-fn reaches(pairs: &[Pair], from: &'static str, to: &'static str) -> bool {
+/// Whether who wants the one lock may wait for somebody who waits, over any number of others, for who holds the other.
+fn reaches(pairs: &[Pair], from: Taken, to: Taken) -> bool {
+    let meets = |wanted: Taken, held: Taken| wanted.0 == held.0 && (wanted.1 || held.1);
     let (mut todo, mut seen) = (vec![from], BTreeSet::new());
-    while let Some(lock) = todo.pop() {
-        if lock == to {
+    while let Some(wanted) = todo.pop() {
+        if meets(wanted, to) {
             return true;
         }
-        if seen.insert(lock) {
-            todo.extend(pairs.iter().filter(|(held, _)| *held == lock).map(|(_, taken)| *taken));
+        if seen.insert(wanted) {
+            todo.extend(pairs.iter().filter(|(held, _)| meets(wanted, *held)).map(|(_, taken)| *taken));
         }
     }
     false
@@ -46,9 +56,9 @@ impl Machine {
     /// # Violations
     /// [`Rule::LockOrder`], worded as the kernel words it, once for each pair that closes a circle.
     #[inline(never)]
-    pub(crate) fn note_lock_order(&self, lock: &'static str, held: &[(&'static str, u64)]) {
-        for (outer, since) in held {
-            if *outer != lock && self.lock_order.add(outer, lock) {
+    pub(crate) fn note_lock_order(&self, lock: &'static str, shuts_out: bool, held: &[(&'static str, u64, bool)]) {
+        for (outer, since, outer_shuts_out) in held {
+            if *outer != lock && self.lock_order.add((outer, *outer_shuts_out), (lock, shuts_out)) {
                 let text = format!("possible circular locking dependency detected: {lock} is taken under {outer}");
                 let cause = format!("{outer} was taken in step {since}; before, {outer} was taken under {lock}");
                 self.report(Rule::LockOrder, text, Some(cause));

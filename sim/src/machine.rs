@@ -46,6 +46,8 @@ pub struct Machine {
     pub(crate) told: Cell<bool>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
+    /// Neither is there anybody who could run beside the current lane, nor does the chooser want to hear of steps.
+    pub(crate) undisturbed: Cell<bool>,
     /// The chooser has seen enough.
     pub(crate) stopped: Cell<bool>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
@@ -96,6 +98,7 @@ impl Machine {
             runnable: Cell::new(0),
             told: Cell::new(true),
             watched: Cell::new(false),
+            undisturbed: Cell::new(false),
             stopped: Cell::new(false),
             placement: Cell::new(false),
             made: RefCell::default(),
@@ -113,21 +116,66 @@ impl Machine {
         machine
     }
 
-    /// The same machine once more, between two runs: its memory, its step, what was found and learnt. Nobody looks at the copy,
-    /// and nothing fails in it.
+    /// This machine once more, between two runs, in the place of one of its kind that is used up, and in its room: its memory,
+    /// its step, what was found and learnt. Nobody looks at the copy, and nothing fails in it.
+    ///
+    /// A search does this for each run, and would else spend a third of its time on memory.
     ///
     /// # Panics
-    /// If there are lanes: a future cannot be copied.
-    #[must_use]
-    pub fn copy(&self) -> Rc<Machine> {
-        assert!(self.lanes.borrow().all.is_empty(), "only a machine without lanes can be copied");
-        let mut copy = Machine::new(self.config.clone(), Calm);
-        let m = Rc::get_mut(&mut copy).expect("nobody else has it yet");
-        (m.step, m.name, m.cpu) = (self.step.clone(), self.name.clone(), self.cpu.clone());
-        (m.mem, m.kmalloc) = (self.mem.copy(), self.kmalloc.clone());
-        (m.violations, m.lock_order) = (self.violations.clone(), self.lock_order.clone());
-        m.placement = self.placement.clone();
-        copy
+    /// If one of the two has lanes, as a future cannot be copied, or they are of different kinds.
+    pub fn copy_over(&self, used: &Machine) {
+        let no_lanes = self.lanes.borrow().all.is_empty() && used.lanes.borrow().all.is_empty();
+        assert!(no_lanes, "only a machine without lanes can be copied");
+        // By its fields, so that none is forgotten.
+        let Machine {
+            config,
+            step,
+            current,
+            name,
+            cpu,
+            atomic,
+            next,
+            runnable,
+            told: _,
+            watched: _,
+            stopped,
+            placement,
+            made,
+            runs,
+            closing,
+            lanes: _,
+            locks: _,
+            chooser,
+            mem,
+            kmalloc,
+            trace,
+            violations,
+            lock_order,
+            lock_waits,
+            // Looked for anew below.
+            undisturbed: _,
+        } = used;
+        assert_eq!(self.config, *config, "a machine becomes one of its kind");
+        step.set(self.step.get());
+        name.set(self.name.get());
+        cpu.set(self.cpu.get());
+        current.set(None);
+        atomic.set(false);
+        next.set(None);
+        runnable.set(0);
+        stopped.set(false);
+        placement.set(self.placement.get());
+        made.borrow_mut().clear();
+        runs.set(0);
+        closing.set(false);
+        *chooser.borrow_mut() = Calm.boxed();
+        self.mem.copy_over(mem);
+        self.kmalloc.copy_over(kmalloc);
+        trace.forget();
+        violations.borrow_mut().clone_from(&self.violations.borrow());
+        self.lock_order.copy_over(lock_order);
+        lock_waits.borrow_mut().clear();
+        used.serve();
     }
 
     /// Does what the chooser needs to be done.
@@ -135,6 +183,7 @@ impl Machine {
         let needs = self.chooser.borrow().needs();
         self.told.set(needs >= Needs::Choices);
         self.watched.set(needs >= Needs::Steps);
+        self.look_around();
         self.trace.explore(needs >= Needs::Touches);
     }
 
@@ -156,6 +205,7 @@ impl Machine {
     pub fn watch_steps(&self) {
         self.told.set(true);
         self.watched.set(true);
+        self.look_around();
     }
 
     /// The run proper begins: steps count from 1 again, `chooser` answers from here on, and what was found before is no part
@@ -249,7 +299,7 @@ impl Machine {
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
         let locks = self.locks(|locks| {
-            let held = locks.held.iter().map(|(lock, step)| format!("{lock} was taken in step {step}"));
+            let held = locks.held.iter().map(|(lock, step, _)| format!("{lock} was taken in step {step}"));
             (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
         });
         let (atomic, irqs, held) = locks.expect("only a lane is atomic");

@@ -261,7 +261,7 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some(held) = m.locks(|locks| locks.held.iter().map(|(lock, _)| *lock).collect::<Vec<_>>()) else {
+        let Some(held) = m.locks(|locks| locks.held.iter().map(|(lock, ..)| *lock).collect::<Vec<_>>()) else {
             return;
         };
         let lane = m.lane_name();

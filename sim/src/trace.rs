@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::lane::LaneName;
 use crate::machine::Machine;
 use crate::mm::{Gfp, Kind};
+use crate::rare;
 use crate::violation::Violation;
 
 /// One thing that happened.
@@ -285,6 +286,16 @@ impl Trace {
         self.seen.set(true);
     }
 
+    /// Nobody looks any more.
+    pub(crate) fn forget(&self) {
+        let Trace { on, seen, explored, hash, sinks } = self;
+        on.set(false);
+        seen.set(false);
+        explored.set(false);
+        hash.take();
+        sinks.borrow_mut().clear();
+    }
+
     /// An explorer wants to hear what is touched.
     pub(crate) fn explore(&self, explored: bool) {
         self.explored.set(explored);
@@ -292,15 +303,15 @@ impl Trace {
     }
 
     /// Whether an explorer does.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_explored(&self) -> bool {
-        self.explored.get()
+        rare(self.explored.get())
     }
 
     /// Whether there is anybody for whom [`Machine::touch`] or [`Trace::emit`] would do anything.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn is_seen(&self) -> bool {
-        self.seen.get()
+        rare(self.seen.get())
     }
 
     /// The hash of the events since [`Trace::start_hash`]: SHA-256, in hex, of the JSON trace, newlines included.
@@ -313,10 +324,10 @@ impl Trace {
     }
 
     /// Whether anybody looks.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.on.get()
+        rare(self.on.get())
     }
 
     /// One event, built only if somebody looks.

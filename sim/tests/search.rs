@@ -201,3 +201,35 @@ fn a_run_of_a_random_search_is_the_same_wherever_it_is_run() {
     }
     assert_eq!(run(Random::new(5, 7..8)), all[7]);
 }
+
+/// What a lane objects to in its first step is found, however early its runs are cut off; a law of the end is not.
+#[test]
+fn what_was_found_before_a_run_was_cut_off_stays_found() {
+    let early = |chooser: Box<dyn Chooser>| {
+        let m = Machine::new(Config::default(), chooser);
+        for name in ["a", "b"] {
+            let m2 = m.clone();
+            m.spawn(name, async move {
+                if m2.choose(Question::Branch("colour"), 3) == 2 {
+                    m2.report(LOST, "the third colour".into(), None);
+                }
+                for _ in 0..5 {
+                    m2.point().await;
+                }
+            });
+        }
+        m.run();
+        let found = m.violations().clone();
+        Ran { found, steps: m.step(), placement: m.placement_matters() }
+    };
+    let within = |steps| search(&early, Exhaustive::new(Bounds { preemptions: None, steps }), 10_000, |_| ());
+    let cut = within(Some(2));
+    let cut = cut.finding().expect("found");
+    assert!(cut.step() <= 2, "{cut:?}");
+    let again = run_once(&early, Follow::new(cut.choices.answers.clone()));
+    assert_eq!(again.found, cut.found, "its answers can be given again");
+    assert!(matches!(
+        search(&RACY, Exhaustive::new(Bounds { preemptions: None, steps: Some(2) }), 10_000, |_| ()),
+        Verdict::Proved { given_up, .. } if given_up.cut > 0
+    ));
+}

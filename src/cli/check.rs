@@ -1,7 +1,7 @@
 //! `forklab check`.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -10,15 +10,18 @@ use clap::{Args, ValueEnum};
 use fork_model::Design;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::explore::parallel::{How, Shard};
-use sim::trace::Recording;
 use sim::{Event, What};
 
-use super::run::{DesignArgs, labels};
-use super::{Failure, Found as FoundSome, write_json};
+use super::run::{DesignArgs, labels, recorded};
+use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
-use crate::lab::run::{Loaded, Watch, run};
+use crate::lab::report::plural;
 use crate::lab::spec::{Source, Spec};
-use crate::property::check::{Answer, CaseAnswer, Counterexample, Progress, Question, State, check as check_design};
+use crate::matrix::merge::{Shards, of_kind};
+use crate::matrix::table::wrapped;
+use crate::property::check::{
+    Answer, CaseAnswer, Counterexample, Progress, Question, State, VERSION, check as check_design,
+};
 use crate::property::{ALL, Found, Property};
 use crate::render::lanes::Lanes;
 
@@ -34,6 +37,9 @@ enum Strategy {
     Pct,
 }
 
+/// Characters of a line at the most, but for what is to be pasted.
+const WIDE: usize = 80;
+
 /// Arguments of `forklab check`.
 #[derive(Args, Debug)]
 pub(super) struct CheckArgs {
@@ -43,7 +49,7 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     design: DesignArgs,
     /// Which properties, such as P12,P18; without it, all
-    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property_of)]
     property: Vec<&'static Property>,
     /// How runs are chosen
     #[arg(long, value_enum, default_value_t)]
@@ -69,9 +75,10 @@ pub(super) struct CheckArgs {
     /// Threads; without it, as many as there are cores
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
-    /// Only every N-th part, from the I-th on: I/N. Prints the state of the shard as JSON, for `forklab merge`
-    #[arg(long, value_name = "I/N", value_parser = |text: &str| text.parse::<Shard>())]
-    shard: Option<Shard>,
+    /// Only every N-th part, from the I-th on; auto asks the environment of an array job. Prints the state of the shard as
+    /// JSON, for `forklab merge`
+    #[arg(long, value_name = "I/N|auto")]
+    shard: Option<String>,
     /// Write how far the search is to this file, after each part
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -81,11 +88,6 @@ pub(super) struct CheckArgs {
     /// The answer as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn property(id: &str) -> Result<&'static Property, String> {
-    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
-    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
 }
 
 impl CheckArgs {
@@ -116,7 +118,12 @@ impl CheckArgs {
         design.check().map_err(|impossible| {
             InputError::new("<command line>", design.to_string(), format!("a design that can be built: {impossible}"))
         })?;
-        let properties = if self.property.is_empty() { ALL.to_vec() } else { self.property.clone() };
+        let mut properties = if self.property.is_empty() { ALL.to_vec() } else { Vec::new() };
+        for property in &self.property {
+            if !properties.contains(property) {
+                properties.push(*property);
+            }
+        }
         Ok(Question { design, source, properties, how: self.how(), faults: self.faults })
     }
 }
@@ -124,11 +131,12 @@ impl CheckArgs {
 /// `forklab check`.
 pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome, Failure> {
     let question = args.question()?;
+    let shard = shard::asked(args.shard.as_deref())?;
     let before = match &args.checkpoint {
-        Some(path) if args.resume && path.exists() => Some(read_state(path, &question)?),
+        Some(path) if args.resume && path.exists() => Some(read_state(path, &question, shard)?),
         _ => None,
     };
-    let bar = Bar::new(args.checkpoint.clone());
+    let bar = Bar::new(args.checkpoint.clone())?;
     let threads = args.jobs.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     let pool = pool.map_err(|error| {
@@ -138,7 +146,6 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
             "a number of threads that can be started",
         )
     })?;
-    let shard = args.shard.unwrap_or(Shard::ALL);
     let state = pool.install(|| check_design(&question, shard, before, &bar));
     let state = bar.finish(state)?;
     if args.shard.is_some() {
@@ -157,34 +164,47 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
 }
 
 /// Reads what was written by an earlier check, of the same question.
-fn read_state(path: &Path, question: &Question) -> Result<State, InputError> {
+fn read_state(path: &Path, question: &Question, shard: Shard) -> Result<State, InputError> {
     let file = path.display().to_string();
     const EXPECTED: &str = "what an earlier check with --checkpoint wrote";
-    let text = fs::read(path).map_err(|error| InputError::io(&file, &error, EXPECTED))?;
-    let state = parse_state(&file, &text, EXPECTED)?;
+    let state = parse_state(&file, &InputError::read(path, EXPECTED)?, EXPECTED)?;
     let theirs = state.question().map_err(|(found, expected)| InputError::new(&file, found, expected))?;
     let same = (theirs.design, &theirs.source, theirs.how, theirs.faults)
         == (question.design, &question.source, question.how, question.faults)
-        && theirs.properties == question.properties;
+        && theirs.properties == question.properties
+        && state.shard == shard.to_string();
     if !same {
-        return Err(InputError::new(&file, format!("the state of another check ({})", state.design), EXPECTED));
+        return Err(InputError::new(
+            &file,
+            format!("the state of another check ({}, shard {})", state.design, state.shard),
+            EXPECTED,
+        ));
     }
     Ok(state)
 }
 
-fn parse_state(file: &str, text: &[u8], expected: &str) -> Result<State, InputError> {
-    serde_json::from_slice(text).map_err(|error| {
-        let place = InputError::new(file, format!("no state of a check ({error})"), expected);
-        place.at(error.line().max(1) as u64, error.column().max(1) as u64)
-    })
+fn parse_state(file: &str, text: &str, expected: &str) -> Result<State, InputError> {
+    let no_json = |error: serde_json::Error| InputError::json(file, text, &error, expected);
+    let any: serde_json::Value = serde_json::from_str(text).map_err(no_json)?;
+    let kind = any.get("forklab").and_then(|kind| kind.as_str());
+    if kind != Some(VERSION) {
+        return Err(InputError::new(file, of_kind(kind), format!("{expected} ({VERSION})")));
+    }
+    serde_json::from_str(text).map_err(no_json)
 }
 
 /// Merges the shards of a check, each with the name of its file, and prints what `forklab check --json` of the whole prints.
 pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result<FoundSome, Failure> {
     const EXPECTED: &str = "a shard of forklab check";
     let mut whole: Option<State> = None;
+    let mut seen = Shards::default();
     for (file, text) in shards {
-        let state = parse_state(file, text.as_bytes(), EXPECTED)?;
+        let state = parse_state(file, text, EXPECTED)?;
+        let shard = state
+            .shard
+            .parse()
+            .map_err(|_| InputError::new(file, format!("shard {}", quoted(&state.shard)), "I/N with I from 1 to N"))?;
+        seen.add(file, shard)?;
         match &mut whole {
             None => whole = Some(state),
             Some(whole) => {
@@ -195,10 +215,20 @@ pub(super) fn merge(shards: &[(String, String)], out: &mut impl Write) -> Result
     let whole = whole.ok_or_else(|| InputError::new("<command line>", "no file", EXPECTED))?;
     let first = &shards[0].0;
     let question = whole.question().map_err(|(found, expected)| InputError::new(first, found, expected))?;
-    let missing = || InputError::new("<command line>", "a check with parts that nobody has run", "all of its shards");
-    let answer = whole.answer(&question)?.ok_or_else(missing)?;
+    let answer = whole.answer(&question)?.ok_or_else(|| {
+        let unfinished =
+            || InputError::new("<command line>", "a check with parts that nobody has run", "finished shards");
+        seen.missing().unwrap_or_else(unfinished)
+    })?;
     write_json(&answer, out)?;
     Ok(answer.violated > 0)
+}
+
+/// Where a checkpoint is written, before it takes the place of the last one.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
 }
 
 /// Progress on standard error, and checkpoints.
@@ -209,11 +239,21 @@ struct Bar {
 }
 
 impl Bar {
-    fn new(checkpoint: Option<PathBuf>) -> Bar {
+    /// # Errors
+    /// [`InputError`] for a checkpoint that could not be written: told now, and not when the search is over.
+    fn new(checkpoint: Option<PathBuf>) -> Result<Bar, InputError> {
+        if let Some(path) = &checkpoint {
+            let unwritable = |error| InputError::unwritable(path, &error);
+            if path.is_dir() {
+                return Err(unwritable(ErrorKind::IsADirectory.into()));
+            }
+            let new = beside(path);
+            fs::write(&new, "").and_then(|()| fs::remove_file(&new)).map_err(unwritable)?;
+        }
         let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}");
         let bar = ProgressBar::new_spinner().with_style(style.expect("the template is written here"));
         bar.enable_steady_tick(Duration::from_millis(200));
-        Bar { bar, checkpoint, error: Mutex::new(None) }
+        Ok(Bar { bar, checkpoint, error: Mutex::new(None) })
     }
 
     fn finish<T>(self, result: Result<T, InputError>) -> Result<T, InputError> {
@@ -247,26 +287,25 @@ impl Progress for Bar {
     fn checkpoint(&self, state: &State) {
         let Some(path) = &self.checkpoint else { return };
         // Written beside it and moved, so that an interruption leaves the last whole one.
-        let new = path.with_extension("new");
+        let new = beside(path);
         let text = serde_json::to_vec(state).expect("a state has no map keys but numbers");
         let written = fs::write(&new, text).and_then(|()| fs::rename(&new, path));
         if let Err(error) = written
             && let Ok(mut first) = self.error.lock()
         {
-            let file = path.display().to_string();
-            first.get_or_insert(InputError::io(file, &error, "a file that can be written"));
+            first.get_or_insert(InputError::unwritable(path, &error));
         }
     }
 }
 
 /// What one cell of the table says.
 fn verdict(case: &CaseAnswer) -> String {
-    let (n, runs) = (crate::lab::report::n(case.executions), if case.executions == 1 { "run" } else { "runs" });
+    let runs = plural(case.executions, "run");
     let cut = if case.cut_off > 0 { format!(", {} cut off", case.cut_off) } else { String::new() };
     match case.found {
-        Found::Proved => format!("proved: {n} {runs}{cut}"),
-        Found::NotFound => format!("not found in {n} {runs}"),
-        Found::Violated => format!("VIOLATED after {n} {runs}"),
+        Found::Proved => format!("proved: {runs}{cut}"),
+        Found::NotFound => format!("not found in {runs}"),
+        Found::Violated => format!("VIOLATED after {runs}"),
         Found::Silent => "says nothing".into(),
     }
 }
@@ -275,10 +314,10 @@ fn verdict(case: &CaseAnswer) -> String {
 fn bounds(answer: &Answer) -> Vec<String> {
     let mut bounds = Vec::new();
     if let How::Exhaustive { preemptions, steps, .. } = answer.how {
-        bounds.extend(preemptions.map(|n| format!("at most {n} preemptions")));
-        bounds.extend(steps.map(|n| format!("at most {n} steps")));
+        bounds.extend(preemptions.map(|n| format!("at most {}", plural(n.into(), "preemption"))));
+        bounds.extend(steps.map(|n| format!("at most {}", plural(n.into(), "step"))));
     }
-    bounds.extend(answer.faults.map(|n| format!("at most {n} failing allocations in a run")));
+    bounds.extend(answer.faults.map(|n| format!("at most {} in a run", plural(n.into(), "failing allocation"))));
     bounds
 }
 
@@ -291,13 +330,12 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
     }
     writeln!(out)?;
     for property in &answer.properties {
-        let mut head = format!("{:<4}", property.id);
+        writeln!(out, " {:<4} {}", property.id, property.title)?;
         if let Some(reason) = property.silent {
-            writeln!(out, " {head} {:<18} {:<30} {}", "", "says nothing", reason)?;
+            indented(&format!("says nothing: {reason}"), out)?;
         }
         for case in &property.cases {
-            writeln!(out, " {head} {:<18} {:<30} {}", case.scenario, verdict(case), property.title)?;
-            head = " ".repeat(4);
+            writeln!(out, "      {:<18} {}", case.scenario, verdict(case))?;
         }
     }
     writeln!(out)?;
@@ -309,14 +347,21 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, " {} broke: {}", property.id, first.size)?;
     counterexample(first, out)?;
     for (property, other) in found {
-        writeln!(out, "\n {} broke: {}: {}", property.id, other.size, other.text.lines().next().unwrap_or_default())?;
+        writeln!(out, "\n {} broke: {}", property.id, other.size)?;
+        indented(other.text.lines().next().unwrap_or_default(), out)?;
         writeln!(out, " replay  forklab replay '{}'", other.replay)?;
     }
     Ok(())
 }
 
+/// A text under the id of a property.
+fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
+    let indent = " ".repeat(6);
+    wrapped(text, WIDE - indent.len()).iter().try_for_each(|line| writeln!(out, "{indent}{line}"))
+}
+
 /// One counterexample: the lanes up to the finding, why, and the nearest run that passes.
-pub(super) fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
+fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "\n{}", picture(&found.replay, Some(found.step)))?;
     if let Some(step) = found.lost_in {
         writeln!(out, " why     from step {step} on nearly every continuation breaks it")?;
@@ -330,14 +375,11 @@ pub(super) fn counterexample(found: &Counterexample, out: &mut impl Write) -> io
 }
 
 /// The lanes of a run up to a step, and whatever it found.
-pub(super) fn picture(line: &str, up_to: Option<u64>) -> String {
-    let recording = Recording::default();
-    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
-    let ran = line.parse::<Spec>().and_then(|spec| Loaded::new(spec, |_| ())).and_then(|loaded| run(&loaded, watch));
-    if let Err(error) = ran {
-        return format!(" {}: {error}", quoted(line));
-    }
-    let events = recording.take();
+fn picture(line: &str, up_to: Option<u64>) -> String {
+    let events = match recorded(line) {
+        Ok(events) => events,
+        Err(error) => return format!(" {}: {error}", quoted(line)),
+    };
     let labels = labels(&events);
     let shown =
         |event: &&Event| up_to.is_none_or(|step| event.step <= step) || matches!(event.what, What::Violation(_));

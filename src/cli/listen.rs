@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use pcap_file::PcapError;
 use serde_json::json;
-use uevent::netlink::{NetlinkSocket, OpenError, ProcEvents, Protocol};
+use uevent::netlink::{NetlinkSocket, ProcEvents, Protocol};
 use uevent::source::{Arrival, Sequenced, Trust, UeventSource, per_cpu, seqnum};
 use uevent::wire::Shown;
 
+use super::live::{Counter, failed, refused};
 use super::{Failure, Found};
 use crate::input::InputError;
 use crate::live::decode::Decoded;
 use crate::live::hear::{Tally, Until, hear};
+use crate::live::recorder::{now, of_pcap};
 use crate::live::stop::Stop;
 use crate::render::pcap::{Capture, Family};
 
@@ -81,17 +82,11 @@ pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "expected seconds, such as 10 or 0.5".to_owned())
 }
 
-/// A socket that could not be opened, as a mistake of the user: the wrong user, or the wrong machine.
-pub(super) fn cannot_open(what: &str, error: &OpenError) -> InputError {
-    InputError::new(format!("<{what}>"), error.to_string(), "a kernel and a user that can listen to it")
-}
-
 /// `forklab listen`: found is whether something was lost or refused.
 pub(super) fn listen(args: &ListenArgs, out: &mut impl Write) -> Result<Found, Failure> {
     let group = |of_what: u32| args.group.map_or(of_what, |group| 1 << (group - 1));
-    let refused = |error| cannot_open("listen", &error);
     let open = |protocol, of_what, trust| {
-        let socket = NetlinkSocket::open(protocol, group(of_what)).map_err(refused)?;
+        let socket = NetlinkSocket::open(protocol, group(of_what)).map_err(|error| refused(&error))?;
         set_rcvbuf(&socket, args.rcvbuf)?;
         let trust = args.trust.map_or(trust, |believe| match believe {
             Believe::Kernel => Trust::Kernel,
@@ -112,7 +107,7 @@ pub(super) fn listen(args: &ListenArgs, out: &mut impl Write) -> Result<Found, F
                 .into())
         }
         What::Processes => {
-            let events = ProcEvents::open().map_err(refused)?;
+            let events = ProcEvents::open().map_err(|error| refused(&error))?;
             set_rcvbuf(events.socket(), args.rcvbuf)?;
             heard(args, Sequenced::new(events, per_cpu), out)
         }
@@ -140,27 +135,18 @@ struct Tape<'a> {
 impl<'a> Tape<'a> {
     fn new(path: &'a Path, family: Option<Family>) -> Result<Tape<'a>, Failure> {
         let file = File::create(path).map_err(|error| no_tape(path, &error))?;
-        let capture = Capture::new(BufWriter::new(file)).map_err(|error| no_tape(path, &error_of(error)))?;
+        let capture = Capture::new(BufWriter::new(file)).map_err(|error| no_tape(path, &of_pcap(error)))?;
         Ok(Tape { path, capture, family })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PcapError> {
-        #[expect(clippy::disallowed_types, reason = "a real message comes at a real time")]
-        let now = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default();
-        self.capture.write(self.family.unwrap_or_else(|| Family::of(bytes)), now, bytes)
+        self.capture.write(self.family.unwrap_or_else(|| Family::of(bytes)), now(), bytes)
     }
 
     fn finish(self) -> Result<(), Failure> {
         let path = self.path;
-        self.capture.finish().map_err(|error| no_tape(path, &error_of(error)))?;
+        self.capture.finish().map_err(|error| no_tape(path, &of_pcap(error)))?;
         Ok(())
-    }
-}
-
-fn error_of(error: PcapError) -> io::Error {
-    match error {
-        PcapError::IoError(error) => error,
-        other => io::Error::other(other.to_string()),
     }
 }
 
@@ -175,8 +161,9 @@ fn heard(args: &ListenArgs, mut source: impl UeventSource + AsFd, out: &mut impl
         What::Usersock => None,
     };
     let mut tape = args.pcap.as_ref().map(|path| Tape::new(path, family)).transpose()?;
-    let mut stop = Stop::new()?;
-    let counts = counts();
+    let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
+    let counts = Counter::new();
+    let shown = io::stdout().is_terminal();
     let mut torn = None;
     let until = Until { messages: args.count, time: args.time };
     let tally = hear(&mut source, &mut stop, until, |arrival, tally| {
@@ -186,26 +173,20 @@ fn heard(args: &ListenArgs, mut source: impl UeventSource + AsFd, out: &mut impl
             torn.get_or_insert(error);
         }
         say(args.json, arrival, out)?;
-        counts.set_message(tally.to_string());
+        // Where messages go to the terminal, counts would only be in their way.
+        if !shown {
+            counts.say(|| tally.to_string());
+        }
         // Whoever reads a pipe reads now.
-        out.flush()
+        Ok::<_, Failure>(out.flush()?)
     })?;
-    counts.finish_and_clear();
+    counts.hide();
     end(args.json, &tally, out)?;
     if let Some((error, path)) = torn.zip(args.pcap.as_ref()) {
-        return Err(no_tape(path, &error_of(error)).into());
+        return Err(no_tape(path, &of_pcap(error)).into());
     }
     tape.map(Tape::finish).transpose()?;
     Ok(tally.lost() || tally.refused > 0)
-}
-
-/// Live counts, where messages go elsewhere than to the terminal.
-pub(super) fn counts() -> ProgressBar {
-    if io::stdout().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}").expect("a template that is tested");
-    ProgressBar::no_length().with_style(style)
 }
 
 fn say(json: bool, arrival: Arrival<'_>, out: &mut impl Write) -> io::Result<()> {

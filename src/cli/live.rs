@@ -1,11 +1,15 @@
 //! What the live commands share: their clock, their counts on standard error, their exit code.
 
+use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use uevent::netlink::OpenError;
 
+use super::Failure;
 use crate::live::feed::Feed;
+use crate::live::hear::NotHeard;
 use crate::live::program::exit_code;
 
 /// Below this receive buffer every event is read as it comes.
@@ -21,6 +25,22 @@ pub(super) fn rcvbuf(text: &str) -> Result<usize, String> {
     let most = i32::MAX / 2;
     let bytes = text.parse().ok().filter(|bytes| (0..=most).contains(bytes));
     bytes.and_then(|bytes| usize::try_from(bytes).ok()).ok_or_else(|| format!("expected bytes from 0 to {most}"))
+}
+
+impl From<NotHeard> for Failure {
+    fn from(error: NotHeard) -> Failure {
+        Failure::Refused(error.to_string())
+    }
+}
+
+/// What the operating system refused while `what`.
+pub(super) fn failed(what: &str) -> impl Fn(io::Error) -> Failure + '_ {
+    move |error| Failure::Refused(format!("{what}: {error}"))
+}
+
+/// Why the kernel does not let us listen or speak.
+pub(super) fn refused(error: &OpenError) -> Failure {
+    Failure::Refused(error.to_string())
 }
 
 /// CMD's own exit code; 1 if that is 0, or there is none, and something was lost.
@@ -40,15 +60,21 @@ impl Counter {
         Counter(ProgressBar::new_spinner().with_style(style))
     }
 
+    /// Shows this.
+    pub(super) fn say(&self, text: impl FnOnce() -> String) {
+        if !self.0.is_hidden() {
+            self.0.set_message(text());
+            self.0.tick();
+        }
+    }
+
     /// Shows what `text` makes of `, 5 lost` or of nothing.
     pub(super) fn show(&self, feed: &Feed, text: impl FnOnce(&str) -> String) {
-        if self.0.is_hidden() {
-            return;
-        }
-        let tally = feed.tally();
-        let lost = if tally.has_losses() { format!(", {} lost", tally.missing) } else { String::new() };
-        self.0.set_message(text(&lost));
-        self.0.tick();
+        self.say(|| {
+            let tally = feed.tally();
+            let lost = if tally.has_losses() { format!(", {} lost", tally.missing) } else { String::new() };
+            text(&lost)
+        });
     }
 
     /// Takes the counts away, before something else is said.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
+use sim::explore::parallel::Shard;
 
-use super::shard::{self, Environment};
-use super::{Failure, Found, run, write_json};
+use super::{Failure, Found, property_of, run, shard, write_json};
 use crate::input::InputError;
 use crate::matrix::judge::Effort;
 use crate::matrix::{Matrix, Plan, merge as merging};
@@ -20,7 +20,7 @@ use crate::render::heat::heat_map;
 #[derive(Args, Debug)]
 pub(super) struct MatrixArgs {
     /// Only these properties, such as P12,P18
-    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = property)]
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = property_of)]
     property: Vec<&'static Property>,
     /// Only designs with this hook
     #[arg(long, value_parser = run::hook)]
@@ -77,13 +77,6 @@ pub(super) struct MergeArgs {
     svg: Option<PathBuf>,
 }
 
-fn property(text: &str) -> Result<&'static Property, String> {
-    Property::from_id(text).ok_or_else(|| {
-        let ids: Vec<_> = property::ALL.iter().map(|property| property.id).collect();
-        format!("expected {}", ids.join(", "))
-    })
-}
-
 impl MatrixArgs {
     fn plan(&self) -> Result<Plan, InputError> {
         let mut fixed = BTreeMap::new();
@@ -112,15 +105,8 @@ impl MatrixArgs {
         let wanted = |property: &&'static Property| self.property.is_empty() || self.property.contains(property);
         let properties = property::ALL.iter().copied().filter(wanted).collect();
         let effort = Effort { runs: self.runs, steps: self.steps, random: self.random, seed: self.seed };
-        let shard = match self.shard.as_deref() {
-            None => sim::explore::parallel::Shard::ALL,
-            Some("auto") => shard::from_environment(&environment())?,
-            Some(text) => text.parse().map_err(|_| {
-                let found = format!("--shard {}", crate::input::quoted(text));
-                InputError::new("<command line>", found, "auto, or I/N with I from 1 to N, such as 2/8")
-            })?,
-        };
-        let whole = shard == sim::explore::parallel::Shard::ALL;
+        let shard = shard::asked(self.shard.as_deref())?;
+        let whole = shard == Shard::ALL;
         if self.shard.is_some() && !self.json {
             return Err(InputError::new("<command line>", "--shard", "--json with it: shards are there to be merged"));
         }
@@ -140,13 +126,6 @@ fn asked_for(fixed: &BTreeMap<String, String>) -> Design {
         let _ = design.set(axis, name);
     }
     design
-}
-
-/// The variables of the environment that are text.
-fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect()
 }
 
 /// `forklab matrix`.
@@ -181,13 +160,7 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
 
 /// `forklab merge`: of a matrix, or of a check.
 pub(super) fn merge(args: &MergeArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    let read = |path: &PathBuf| {
-        let file = path.display().to_string();
-        let expected = "the JSON of a shard";
-        let bytes = std::fs::read(path).map_err(|error| InputError::io(&file, &error, expected))?;
-        let text = str::from_utf8(&bytes).map_err(|error| InputError::utf8(&file, 1, &bytes, &error))?;
-        Ok((file, text.to_owned()))
-    };
+    let read = |path: &PathBuf| Ok((path.display().to_string(), InputError::read(path, "the JSON of a shard")?));
     let files = args.files.iter().map(read).collect::<Result<Vec<_>, InputError>>()?;
     if files.first().is_some_and(|(_, text)| is_a_check(text)) {
         if args.svg.is_some() {
@@ -213,26 +186,19 @@ pub(super) fn verdict(out: &mut impl Write) -> Result<Found, Failure> {
     Ok(false)
 }
 
-/// Whether this is the state of a check.
+/// Whether this is the state of a check, or the beginning of one: what kind it is stands first.
 fn is_a_check(text: &str) -> bool {
-    let any = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
-    any.get("forklab").and_then(|kind| kind.as_str()).is_some_and(|kind| kind.starts_with("forklab check"))
+    let words = text.trim_start().strip_prefix('{').and_then(|text| text.trim_start().strip_prefix("\"forklab\""));
+    let kind = words.and_then(|text| text.trim_start().strip_prefix(':'));
+    kind.is_some_and(|kind| kind.trim_start().starts_with("\"forklab check"))
 }
 
 /// Says before a long survey that its picture could not be written.
 fn writable(file: &Path) -> Result<(), InputError> {
     let open = std::fs::OpenOptions::new().append(true).create(true).open(file);
-    open.map(|_| ()).map_err(|error| unwritable(file, &error))
-}
-
-fn unwritable(file: &Path, error: &std::io::Error) -> InputError {
-    let name = file.display().to_string();
-    match error.kind() {
-        std::io::ErrorKind::NotFound => InputError::new(name, "no such directory", "a file that can be written"),
-        _ => InputError::io(name, error, "a file that can be written"),
-    }
+    open.map(|_| ()).map_err(|error| InputError::unwritable(file, &error))
 }
 
 fn draw(matrix: &Matrix, file: &Path) -> Result<(), InputError> {
-    std::fs::write(file, heat_map(matrix)).map_err(|error| unwritable(file, &error))
+    std::fs::write(file, heat_map(matrix)).map_err(|error| InputError::unwritable(file, &error))
 }

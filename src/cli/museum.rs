@@ -1,17 +1,16 @@
 //! `forklab museum`.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::Event;
-use sim::trace::Recording;
 
-use super::run::labels;
+use super::run::{labels, recorded};
 use super::{Failure, Found, write_json};
 use crate::lab::report::{n, plural};
-use crate::lab::run::{Loaded, Watch, run};
+use crate::lab::run::Watch;
 use crate::museum::piece::{self, Effort, LIMITS, Piece, Shown, Smallest};
 use crate::museum::story::{Line, tell};
 use crate::render::lanes::Lanes;
@@ -63,15 +62,25 @@ pub(super) fn museum(args: &MuseumArgs, out: &mut impl Write) -> Result<Found, F
     if args.json {
         write_json(&shown, out)?;
     } else {
-        table(&pieces, &shown, out)?;
+        let wide = io::stdout().is_terminal().then_some(WIDE);
+        table(&pieces, &shown, wide, out)?;
     }
     // What could not be shown is what a museum has to be told of.
     Ok(shown.iter().any(|shown| !shown.shown))
 }
 
-/// Two lines for each exhibit, by wing.
-fn table(pieces: &[Piece], shown: &[Shown], out: &mut impl Write) -> io::Result<()> {
+/// Two lines for each exhibit, by wing. They are cut where they would be wider than `wide`; without it nothing is.
+fn table(pieces: &[Piece], shown: &[Shown], wide: Option<usize>, out: &mut impl Write) -> io::Result<()> {
     let wing = |piece: &Piece| matches!(piece, Piece::Said(_));
+    // A date is a day where there is little room, and what the searches took has the rest.
+    let (title, date) = match wide {
+        Some(wide) => (wide - 44, 10),
+        None => {
+            let longest = |text: fn(&Shown) -> &str| shown.iter().map(|one| text(one).chars().count()).max();
+            (longest(|one| one.title).unwrap_or(0), longest(|one| &one.date).unwrap_or(0))
+        }
+    };
+    let cut = |text: &str, width: usize| if wide.is_some() { cut(text, width) } else { text.to_owned() };
     let mut before = None;
     for (piece, shown) in pieces.iter().zip(shown) {
         if before != Some(wing(piece)) {
@@ -82,10 +91,11 @@ fn table(pieces: &[Piece], shown: &[Shown], out: &mut impl Write) -> io::Result<
                     ("\n Second wing: what stands beside it in 2.6.11, seen by running the genuine functions", "")
                 }
             };
-            writeln!(out, "{head}\n {:<5} {:<56} {said:<10} all · random · pct", "", "")?;
+            writeln!(out, "{head}\n {:<5} {:<title$} {said:<date$} all · random · pct", "", "")?;
         }
-        let date = if wing(piece) { shown.date.as_str() } else { "" };
-        writeln!(out, " {:<5} {:<56} {:<10} {}", shown.id, cut(shown.title, 56), cut(date, 10), effort(shown.search))?;
+        let said = if wing(piece) { cut(&shown.date, date) } else { String::new() };
+        let (what, effort) = (cut(shown.title, title), effort(shown.search));
+        writeln!(out, " {:<5} {what:<title$} {said:<date$} {effort}", shown.id)?;
         writeln!(out, "       {}", cut(&format!("{} · {}", smallest(shown), mend(shown)), WIDE - 7))?;
     }
     writeln!(out, "\n all · random · pct: runs until found, by a complete search, at random, by random priorities")?;
@@ -103,7 +113,9 @@ fn smallest(shown: &Shown) -> String {
 
 fn mend(shown: &Shown) -> String {
     match (&shown.mended_by, shown.mended_executions, shown.why_not) {
-        (Some(by), Some(executions), _) => format!("mended, proved in {} runs: {by}", n(executions)),
+        (Some(by), Some(executions), _) => {
+            format!("mended, proved in {}: {by}", plural(executions, "run"))
+        }
         (Some(by), None, _) => format!("mended, not proved: {by}"),
         (None, _, reason) => format!("not mended: {}", reason.unwrap_or_default()),
     }
@@ -149,17 +161,20 @@ fn page(piece: &Piece, out: &mut impl Write) -> io::Result<bool> {
     let (search, smallest) = piece.find();
     let shown = piece.label(search, smallest.as_ref());
     item(shown.id, shown.title, out)?;
-    let said = [shown.date.as_str(), shown.who, shown.source];
-    item("said", &said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "), out)?;
+    let (head, said) = match piece {
+        Piece::Said(_) => ("said", [shown.date.as_str(), shown.who, shown.source]),
+        Piece::Seen(_) => ("seen", [shown.date.as_str(), shown.source, shown.who]),
+    };
+    item(head, &said.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", "), out)?;
     item("", shown.says, out)?;
-    item("rule", shown.rule, out)?;
+    item("rule", &shown.rule, out)?;
     match &smallest {
         Some(smallest) => finding(piece, smallest, &shown, out)?,
         None => item("found", "nothing", out)?,
     }
     let mended = match (&shown.mended_by, shown.mended_executions, &shown.mended_in) {
         (Some(by), Some(executions), Some(place)) => {
-            let executions = plural(executions, "execution", "executions");
+            let executions = plural(executions, "execution");
             format!("{by}; proved over {executions}, all there are in {place}")
         }
         (Some(by), ..) => format!("{by}; not proved"),
@@ -215,16 +230,10 @@ fn finding(piece: &Piece, smallest: &Smallest, shown: &Shown, out: &mut impl Wri
 
 /// The lanes of a run in these steps. Of a long picture its end, or the beginning if all steps to the end are asked for.
 fn picture(line: &str, steps: std::ops::RangeInclusive<u64>, rows: usize) -> String {
-    let recording = Recording::default();
-    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
-    let ran = line.parse().and_then(|line| match line {
-        Line::Story(story) => tell(&story, watch).map(drop),
-        Line::Run(spec) => run(&Loaded::new(*spec, |_| ())?, watch).map(drop),
-    });
-    if let Err(error) = ran {
-        return format!(" {error}\n");
-    }
-    let events = recording.take();
+    let events = match recorded(line) {
+        Ok(events) => events,
+        Err(error) => return format!(" {error}\n"),
+    };
     let labels = labels(&events);
     let shown = |event: &&Event| steps.contains(&event.step);
     let events: Vec<_> = events.iter().filter(shown).cloned().collect();
@@ -252,4 +261,25 @@ fn picture(line: &str, steps: std::ops::RangeInclusive<u64>, rows: usize) -> Str
         text.extend(&body[body.len() - rows..]);
     }
     text.iter().map(|line| format!("{line}\n")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_a_terminal_the_table_is_cut_to_its_width_and_elsewhere_it_is_whole() {
+        let pieces = piece::all();
+        let shown = piece::show(&pieces, &|_| ());
+        let lines = |wide| {
+            let mut text = Vec::new();
+            table(&pieces, &shown, wide, &mut text).expect("into memory");
+            String::from_utf8(text).expect("UTF-8").lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        let (cut, whole) = (lines(Some(WIDE)), lines(None));
+        assert_eq!(cut.len(), whole.len());
+        assert!(cut.iter().all(|line| line.chars().count() <= WIDE), "{cut:?}");
+        assert!(cut.iter().any(|line| line.contains('…')), "nothing had to be cut");
+        assert!(!whole.iter().any(|line| line.contains('…')), "{whole:?}");
+    }
 }

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Failure;
-use super::listen::cannot_open;
+use super::live::refused;
 use super::live::{Counter, nap, rcvbuf};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
@@ -125,7 +125,7 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
         io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
         _ => InputError::io(&name, &error, WRITABLE),
     };
-    let mut feed = Feed::open(args.rcvbuf).map_err(|error| cannot_open("record", &error))?;
+    let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
     let mut stop = Stop::new()?;
     let command = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let tape = Tape::create(&file, format).map_err(unwritable)?;
@@ -162,15 +162,15 @@ fn say(summary: &Summary, json: bool, out: &mut impl Write) -> io::Result<()> {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Counts { forks, threads, execs, exits, inferred_exits, misplaced, still_running } = self.counts;
-        let threads = if threads > 0 { format!(" ({})", plural(threads, "thread", "threads")) } else { String::new() };
-        let (forks, execs) = (plural(forks, "fork", "forks"), plural(execs, "exec", "execs"));
-        writeln!(f, " tasks     {forks}{threads}, {execs}, {}", plural(exits, "exit", "exits"))?;
+        let threads = if threads > 0 { format!(" ({})", plural(threads, "thread")) } else { String::new() };
+        let (forks, execs) = (plural(forks, "fork"), plural(execs, "exec"));
+        writeln!(f, " tasks     {forks}{threads}, {execs}, {}", plural(exits, "exit"))?;
         if still_running > 0 {
-            writeln!(f, "           {} still ran at the end", plural(still_running, "process", "processes"))?;
+            writeln!(f, "           {} still ran at the end", plural(still_running, "process"))?;
         }
         writeln!(f, " events    {} of the machine received; {}", n(self.tally.received), Missing(&self.tally))?;
         if inferred_exits + misplaced > 0 {
-            let (inferred, misplaced) = (plural(inferred_exits, "exit", "exits"), plural(misplaced, "event", "events"));
+            let (inferred, misplaced) = (plural(inferred_exits, "exit"), plural(misplaced, "event"));
             writeln!(f, "           {inferred} inferred, {misplaced} out of place")?;
         }
         let how = match (self.exit_code, self.signal) {

@@ -12,7 +12,7 @@ use uevent::netlink::Protocol;
 use uevent::wire::proc_event::What;
 
 use super::Failure;
-use super::listen::cannot_open;
+use super::live::refused;
 use super::live::{Counter, nap, rcvbuf};
 use super::run::DesignArgs;
 use crate::input::InputError;
@@ -137,7 +137,7 @@ impl<W: Write> Listener for Live<'_, W> {
         match heard {
             Heard::Lost(cpu, missing) => {
                 self.relay.lost(cpu, missing)?;
-                let events = plural(missing, "event", "events");
+                let events = plural(missing, "event");
                 self.say(&Line::Lost { cpu, missing }, format_args!(" lost      {events} of CPU {cpu}\n"))
             }
             Heard::Event(event, _) => {
@@ -171,9 +171,9 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
         Bus::Usersock => Protocol::Usersock,
         Bus::KobjectUevent => Protocol::KobjectUevent,
     };
-    let relay = Relay::open(design, protocol, args.group).map_err(|error| cannot_open("relay", &error))?;
+    let relay = Relay::open(design, protocol, args.group).map_err(|error| refused(&error))?;
     let port = relay.port()?;
-    let mut feed = Feed::open(args.rcvbuf).map_err(|error| cannot_open("relay", &error))?;
+    let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
     let mut stop = Stop::new()?;
     let kin = (!args.command.is_empty()).then(Kin::of_this_process);
     let out = args.json.then_some(out);
@@ -208,7 +208,7 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Relayed { forks, sent, kept, told } = self.relayed;
-        let (forks, told) = (plural(forks, "fork", "forks"), plural(told, "message", "messages"));
+        let (forks, told) = (plural(forks, "fork"), plural(told, "message"));
         writeln!(f, " forks     {forks}, {} sent, {} kept by the gate, in {:.2} s", n(sent), n(kept), self.seconds)?;
         writeln!(f, " events    {} of the machine received; {}", n(self.tally.received), Missing(&self.tally))?;
         if self.relayed.told > 0 {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use clap::{ArgGroup, Args, ValueEnum};
@@ -18,7 +18,7 @@ use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
 
 use super::{Failure, Found};
-use crate::input::InputError;
+use crate::input::{InputError, WRITABLE};
 use crate::lab::run::{Loaded, Watch, run as run_loaded};
 use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
 use crate::museum::story::{Line, Story, Told, is_id, tell};
@@ -391,23 +391,17 @@ fn acts_bar() -> Progress {
 
 type File_ = BufWriter<File>;
 
-const WRITABLE: &str = "a file that can be written";
-
-fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, String), InputError> {
-    let name = path.display().to_string();
-    let file = File::create(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
-        _ => InputError::io(&name, &error, WRITABLE),
-    })?;
-    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| unwritable(&name, &error))?;
-    Ok((pcap, name))
+fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, &PathBuf), InputError> {
+    let file = File::create(path).map_err(|error| InputError::unwritable(path, &error))?;
+    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| unwritable(path, &error))?;
+    Ok((pcap, path))
 }
 
 /// A capture that could not be written; the library's own words speak of reading.
-fn unwritable(name: impl Into<String>, error: &PcapError) -> InputError {
+fn unwritable(path: &Path, error: &PcapError) -> InputError {
     match error {
-        PcapError::IoError(error) => InputError::io(name, error, WRITABLE),
-        _ => InputError::new(name, error.to_string(), WRITABLE),
+        PcapError::IoError(error) => InputError::unwritable(path, error),
+        _ => InputError::new(path.display().to_string(), error.to_string(), WRITABLE),
     }
 }
 
@@ -431,6 +425,20 @@ fn draw(
         Trace::None => {}
     }
     if look.json { super::write_json(report, out) } else { write!(out, "{report}") }
+}
+
+/// The events of the run that a replay line gives again.
+///
+/// # Errors
+/// Those of the line.
+pub(super) fn recorded(line: &str) -> Result<Vec<Event>, InputError> {
+    let recording = Recording::default();
+    let watch = Watch { sinks: vec![Box::new(recording.clone())], ..Watch::default() };
+    match line.parse()? {
+        Line::Story(story) => tell(&story, watch).map(drop)?,
+        Line::Run(spec) => run_loaded(&Loaded::new(*spec, |_| ())?, watch).map(drop)?,
+    }
+    Ok(recording.take())
 }
 
 /// What stands above a lane: its name and, once the trace has told it, its pid.

@@ -1,4 +1,4 @@
-//! Which shard this is, as the engine of an array job says it in the environment.
+//! Which shard this is: as the command line says it, or the engine of an array job in the environment.
 //!
 //! | engine | index | of how many |
 //! |---|---|---|
@@ -14,13 +14,14 @@
 //! `FORKLAB_SHARD` wins over all others: whoever sets it means it. Of the others exactly one may speak.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 
 use sim::explore::parallel::Shard;
 
 use crate::input::{InputError, quoted};
 
 /// Variables and their values.
-pub(crate) type Environment = BTreeMap<String, String>;
+type Environment = BTreeMap<String, String>;
 
 /// Where an engine says how many shards there are.
 enum Of {
@@ -67,11 +68,30 @@ const ENGINES: [Engine; 7] = [
 /// More shards than this is a mistake.
 const MOST: u64 = 1_000_000;
 
+/// The value of `--shard`: `I/N`, or `auto`; without it, the only one there is.
+///
+/// # Errors
+/// [`InputError`] for any other text, and those of the environment.
+pub(super) fn asked(text: Option<&str>) -> Result<Shard, InputError> {
+    match text {
+        None => Ok(Shard::ALL),
+        Some("auto") => {
+            let text =
+                |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+            from_environment(&std::env::vars_os().filter_map(text).collect())
+        }
+        Some(text) => text.parse().map_err(|_| {
+            let found = format!("--shard {}", quoted(text));
+            InputError::new("<command line>", found, "auto, or I/N with I from 1 to N, such as 2/8")
+        }),
+    }
+}
+
 /// Which shard this is.
 ///
 /// # Errors
 /// [`InputError`] that names the variable: none is set, one is missing or wrong, or two engines speak at once.
-pub(crate) fn from_environment(environment: &Environment) -> Result<Shard, InputError> {
+fn from_environment(environment: &Environment) -> Result<Shard, InputError> {
     let wrong = |found: String, expected: &str| InputError::new("<environment>", found, expected);
     if let Some(text) = environment.get(SHARD) {
         let shown = || wrong(format!("{SHARD}={}", quoted(text)), "I/N with I from 1 to N, such as 2/8");

@@ -11,10 +11,11 @@ use uevent::source::{Arrival, Sequenced, UeventSource, Wait, per_cpu};
 use uevent::wire::connector::ConnectorMessage;
 use uevent::wire::proc_event::ProcEvent;
 
-use super::listen::{cannot_open, counts, seconds, set_rcvbuf};
+use super::listen::{seconds, set_rcvbuf};
+use super::live::{Counter, failed, refused};
 use super::{Failure, Found};
 use crate::input::InputError;
-use crate::live::hear::{Tally, Until, hear};
+use crate::live::hear::{NotHeard, Tally, Until, hear};
 use crate::live::proc_fs::{Process, snapshot};
 use crate::live::stop::Stop;
 use crate::live::tree::{Divergence, LiveTree, Reads, Why};
@@ -74,28 +75,29 @@ pub(super) fn tree(args: &TreeArgs, out: &mut impl Write) -> Result<Found, Failu
     if args.every.is_zero() {
         return Err(InputError::new("--every", "0", "more than 0 seconds").into());
     }
-    let events = ProcEvents::open().map_err(|error| cannot_open("tree", &error))?;
+    let events = ProcEvents::open().map_err(|error| refused(&error))?;
     set_rcvbuf(events.socket(), Some(args.rcvbuf))?;
     let reads = if args.pids { Reads::Pids } else { Reads::Ids };
     let (tree, tally) = (LiveTree::new(reads), Tally::default());
     let mut watcher = Watcher { events: Sequenced::new(events, per_cpu), tree, tally, resyncs: 0, behind: false };
+    let lost = failed("following the processes");
     // After LISTEN: what happens from here on is told, and counts as newer than what is read now.
-    watcher.tree.resync(&snapshot()?);
-    let mut stop = Stop::new()?;
-    let counts = counts();
+    watcher.tree.resync(&snapshot().map_err(&lost)?);
+    let mut stop = Stop::new().map_err(&lost)?;
+    let counts = Counter::new();
     let mut left = args.time;
     let mut unexplained = false;
     loop {
         let slice = left.map_or(args.every, |left| left.min(args.every));
-        let stopped = watcher.listen(&mut stop, slice)?;
+        let stopped = watcher.listen(&mut stop, slice).map_err(&lost)?;
         left = left.map(|left| left.saturating_sub(slice));
-        let (check, truth) = watcher.check(&mut stop)?;
+        let (check, truth) = watcher.check(&mut stop).map_err(&lost)?;
         unexplained |= check.divergences.iter().any(|divergence| divergence.why == Why::Unexplained);
-        counts.set_message(format!("{} processes, {} agree", check.compared, check.agree));
+        counts.say(|| format!("{} processes, {} agree", check.compared, check.agree));
         say(args.json, &check, &truth, out)?;
         out.flush()?;
         if stopped || left == Some(Duration::ZERO) {
-            counts.finish_and_clear();
+            counts.hide();
             draw(args, &watcher.tree.parents(), &truth, out)?;
             return Ok(unexplained || watcher.tally.lost());
         }
@@ -108,8 +110,9 @@ impl Watcher {
         let Watcher { events, tree, behind, .. } = self;
         let tally = hear(events, stop, Until { messages: None, time: Some(time) }, |arrival, _| {
             take(tree, behind, &arrival);
-            Ok(())
-        })?;
+            Ok::<_, NotHeard>(())
+        })
+        .map_err(io::Error::other)?;
         self.tally += tally;
         self.recover()?;
         Ok(stop.nap(Duration::ZERO)? == crate::live::stop::Woken::Stop)

@@ -15,6 +15,7 @@ use sim::errno::Rc as _;
 use sim::mm::{FaultRule, Times};
 use sim::{Calm, Rule, Site, What};
 
+use crate::lab::report::plural;
 use crate::lab::world::{Setup, World};
 use crate::scenario_file::{Boot, Listener, Pace};
 
@@ -220,8 +221,9 @@ pub fn text(rows: &[Row]) -> String {
          n: listeners. heard, for each of them: 1 and 2, the events it got of the two\n\
          forks; . an event it missed and does not know of; ! one it missed and was told\n\
          of (-ENOBUFS); - the fork failed, there was none.\n\
-         {} runs, {met} of them met a failure, {silent} lost an event silently; {leaks} leaks.\n",
-        rows.len()
+         {}, {met} of them met a failure, {silent} lost an event silently; {}.\n",
+        plural(rows.len() as u64, "run"),
+        plural(leaks as u64, "leak")
     )
     .expect("a String takes everything");
     out

@@ -104,6 +104,18 @@ pub struct Entry {
 const KEPT: usize = 8;
 
 impl Heard {
+    /// See [`World::copy_over`].
+    fn copy_over(&self, used: &mut Heard) {
+        let Heard { received, receives, bytes, dropped, overruns, told, tree, numbers, messages, log } = used;
+        (*received, *receives, *bytes) = (self.received, self.receives, self.bytes);
+        (*dropped, *overruns) = (self.dropped, self.overruns);
+        told.clone_from(&self.told);
+        tree.clone_from(&self.tree);
+        numbers.clone_from(&self.numbers);
+        messages.clone_from(&self.messages);
+        log.clone_from(&self.log);
+    }
+
     fn hear(&mut self, sys: &System, message: &[u8], from: i32) {
         self.receives += 1;
         self.bytes += message.len() as u64;
@@ -141,6 +153,22 @@ impl Heard {
 }
 
 impl Listener {
+    /// See [`World::copy_over`].
+    pub(super) fn copy_over(&self, used: &mut Listener) {
+        let Listener { name, sock, signals, pace, net_admin, trusts, netns, controls, dying, dies, lost, heard, life } =
+            used;
+        name.clone_from(&self.name);
+        sock.set(self.sock.get());
+        signals.clone_from(&self.signals);
+        (*pace, *net_admin, *trusts, *netns) = (self.pace, self.net_admin, self.trusts, self.netns);
+        controls.clone_from(&self.controls);
+        dying.set(self.dying.get());
+        *dies = self.dies;
+        lost.set(self.lost.get());
+        self.heard.borrow().copy_over(heard.get_mut());
+        life.clone_from(&self.life);
+    }
+
     /// What was lost on the way to it.
     #[must_use]
     pub fn lost(&self, sys: &System) -> Lost {

@@ -36,6 +36,20 @@ struct Last {
     /// As it was before its run.
     world: World,
     scenario: Rc<ScenarioFile>,
+    /// That of the last run that came to its end. Once nobody else has it any more, the next run has its room.
+    used: Option<Rc<World>>,
+}
+
+impl Last {
+    /// The world once more, before its run.
+    fn again(&mut self) -> Option<Rc<World>> {
+        if let Some(mut used) = self.used.take()
+            && Rc::get_mut(&mut used).is_some_and(|used| self.world.copy_over(used))
+        {
+            return Some(used);
+        }
+        self.world.copy().map(Rc::new)
+    }
 }
 
 thread_local! {
@@ -44,16 +58,26 @@ thread_local! {
 }
 
 /// A world before its run, and its scenario.
-fn booted(setup: &Setup, scenario: &ScenarioFile) -> Result<(World, Rc<ScenarioFile>), NoRoom> {
+fn booted(setup: &Setup, scenario: &ScenarioFile) -> Result<(Rc<World>, Rc<ScenarioFile>), NoRoom> {
     LAST.with_borrow_mut(|last| {
-        let same = last.as_ref().filter(|last| last.setup == *setup && *last.scenario == *scenario);
-        if let Some((last, world)) = same.and_then(|last| Some((last, last.world.copy()?))) {
-            return Ok((world, last.scenario.clone()));
+        let same = last.as_mut().filter(|last| last.setup == *setup && *last.scenario == *scenario);
+        if let Some((world, scenario)) = same.and_then(|last| Some((last.again()?, last.scenario.clone()))) {
+            return Ok((world, scenario));
         }
         let (world, scenario) = (World::new(setup)?, Rc::new(scenario.clone()));
-        *last = world.copy().map(|world| Last { setup: setup.clone(), world, scenario: scenario.clone() });
-        Ok((world, scenario))
+        let (setup, copy) = (setup.clone(), world.copy());
+        *last = copy.map(|world| Last { setup, world, scenario: scenario.clone(), used: None });
+        Ok((Rc::new(world), scenario))
     })
+}
+
+/// The run of this scenario is over, and the next one may have its room.
+fn used_up(world: &Rc<World>, scenario: &Rc<ScenarioFile>) {
+    LAST.with_borrow_mut(|last| {
+        if let Some(last) = last.as_mut().filter(|last| Rc::ptr_eq(&last.scenario, scenario)) {
+            last.used = Some(world.clone());
+        }
+    });
 }
 
 /// Runs a scenario on the kernel of a [`Setup`] (see [`Spec::setup`](crate::lab::spec::Spec::setup)), recording facts.
@@ -96,13 +120,12 @@ pub fn observe_prepared(
     chooser: impl Chooser + 'static,
 ) -> Result<Observed, NoRoom> {
     let (world, scenario) = booted(setup, scenario)?;
-    let world = Rc::new(world);
     world.begin(chooser);
     let m = world.sys.m.clone();
     prepare(&m);
     world.sys.record_facts(true);
     m.mem.faults(ask_for_faults);
-    Play::new(&world, scenario).start();
+    Play::new(&world, scenario.clone()).start();
     let ended = m.run();
     world.sys.forget_the_stopped();
     let steps = m.step();
@@ -119,5 +142,6 @@ pub fn observe_prepared(
         world.report_leaks();
     }
     let facts = world.sys.facts.take();
+    used_up(&world, &scenario);
     Ok(Observed { world, ended, steps, facts, failed, first_failed })
 }

@@ -17,8 +17,9 @@ pub(crate) fn n(number: u64) -> String {
     text
 }
 
-pub(crate) fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", n(count), if count == 1 { one } else { many })
+/// `1 fork`, `11,822 forks`.
+pub(crate) fn plural(count: u64, what: &str) -> String {
+    format!("{} {what}{}", n(count), if count == 1 { "" } else { "s" })
 }
 
 impl fmt::Display for Report {
@@ -31,16 +32,11 @@ impl fmt::Display for Report {
 }
 
 fn write(r: &Report, out: &mut String) -> fmt::Result {
-    let threads = if r.threads > 0 { format!(" ({})", plural(r.threads, "thread", "threads")) } else { String::new() };
-    let forks = plural(r.forks, "fork", "forks");
-    writeln!(
-        out,
-        " tasks     {forks}{threads}, {}, {}",
-        plural(r.execs, "exec", "execs"),
-        plural(r.exits, "exit", "exits")
-    )?;
+    let threads = if r.threads > 0 { format!(" ({})", plural(r.threads, "thread")) } else { String::new() };
+    let forks = plural(r.forks, "fork");
+    writeln!(out, " tasks     {forks}{threads}, {}, {}", plural(r.execs, "exec"), plural(r.exits, "exit"))?;
     for (errno, count) in &r.fork_errors {
-        writeln!(out, "           {} failed with {errno}", plural(*count, "fork", "forks"))?;
+        writeln!(out, "           {} failed with {errno}", plural(*count, "fork"))?;
     }
     writeln!(
         out,
@@ -50,11 +46,11 @@ fn write(r: &Report, out: &mut String) -> fmt::Result {
         undelivered(r)
     )?;
     for (site, count) in &r.failed_allocations {
-        writeln!(out, " failed    {site}: {}", plural(*count, "allocation", "allocations"))?;
+        writeln!(out, " failed    {site}: {}", plural(*count, "allocation"))?;
     }
     listeners(&r.listeners, out)?;
     costs(r, out)?;
-    writeln!(out, " run       {} steps, hook {}, ended {}", n(r.steps), r.hook, r.ended)?;
+    writeln!(out, " run       {}, hook {}, ended {}", plural(r.steps, "step"), r.hook, r.ended)?;
     if let Some(design) = &r.design {
         writeln!(out, " design    {design}")?;
     }
@@ -125,13 +121,13 @@ fn listeners(listeners: &[ListenerReport], out: &mut String) -> fmt::Result {
 fn costs(r: &Report, out: &mut String) -> fmt::Result {
     for (i, c) in r.cost.iter().enumerate() {
         let head = if i == 0 { " cost" } else { "" };
-        let who = plural(c.listeners as u64, "listener", "listeners");
+        let who = plural(c.listeners as u64, "listener");
         writeln!(
             out,
-            "{head:<11}{who}: {} allocations, {} bytes, {} steps an event",
-            c.allocations,
-            n(c.bytes),
-            c.steps
+            "{head:<11}{who}: {}, {}, {} an event",
+            plural(c.allocations, "allocation"),
+            plural(c.bytes, "byte"),
+            plural(c.steps, "step")
         )?;
     }
     Ok(())
@@ -148,7 +144,7 @@ fn followed(r: &Report, out: &mut String) -> fmt::Result {
     let why: Vec<_> = why.iter().filter(|(count, _)| *count > 0).collect();
     for (i, (count, why)) in why.iter().enumerate() {
         let head = if i == 0 { " recording" } else { "" };
-        writeln!(out, "{head:<11}{} of {} acts {why}", n(*count), n(f.acts))?;
+        writeln!(out, "{head:<11}{} of {} {why}", n(*count), plural(f.acts, "act"))?;
     }
     Ok(())
 }

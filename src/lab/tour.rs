@@ -4,6 +4,7 @@ use sim::trace::{Event, Recording};
 use sim::{Rule, What};
 
 use crate::input::InputError;
+use crate::lab::report::plural;
 use crate::lab::run::{Loaded, Report, Watch, run};
 use crate::lab::spec::{Order, Source, Spec};
 
@@ -76,7 +77,8 @@ pub fn text(tour: &Tour, draw: impl Fn(&[Event]) -> String) -> String {
     let message = messages.first().map_or("(nothing)", |message| message.as_str());
     let cost = &tour.plain.report.cost;
     let silent = cost.first().map_or_else(String::new, |cost| {
-        format!("{} allocations and {} bytes for each fork, and -ESRCH", cost.allocations, cost.bytes)
+        let (allocations, bytes) = (plural(cost.allocations, "allocation"), plural(cost.bytes, "byte"));
+        format!("{allocations} and {bytes} for each fork, and -ESRCH")
     });
     format!(
         " forklab: a process forks, and user space is told. Linux 2.6.11 with the

@@ -147,6 +147,20 @@ impl World {
         })
     }
 
+    /// The same in the place of a copy of it that has run, and in its room. False, and the other one is of no use any more: its
+    /// kernel is still in somebody's hands.
+    pub fn copy_over(&self, used: &mut World) -> bool {
+        let World { sys, init, roots, listeners, done, before, forks, paced } = used;
+        *init = self.init;
+        roots.clone_from(&self.roots);
+        self.listeners.iter().zip(listeners).for_each(|(listener, used)| listener.copy_over(used));
+        *done = Done::default();
+        before.clone_from(&self.before);
+        forks.set(0);
+        *paced = WaitQueue::default();
+        self.sys.copy_over(sys)
+    }
+
     /// The run proper begins: listeners listen, init reaps, and what is really forked is noted from here on.
     pub fn begin(self: &Rc<World>, chooser: impl Chooser + 'static) {
         self.sys.m.spawn("init", reap_orphans(self.sys.clone(), self.init));
@@ -170,11 +184,12 @@ impl World {
 
     /// Reports what an event took and nobody gave back. Tables that have grown, and pages of the bitmap, stay.
     pub fn report_leaks(&self) {
-        let of_designs = [NODE, SIGQUEUE];
-        let of_events = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
-        let of_events: Vec<_> = of_events.chain(&of_designs).collect();
+        let of_events = |entry: &LiveEntry| {
+            let mut sites = uevent::site::ALL.iter().filter(|site| **site != uevent::site::PID_HASH);
+            sites.any(|site| site.0 == entry.site) || [NODE, SIGQUEUE].iter().any(|site| site.0 == entry.site)
+        };
         let mut leaks = self.sys.live_since(&self.before);
-        leaks.retain(|entry| of_events.iter().any(|site| site.0 == entry.site));
+        leaks.retain(of_events);
         self.sys.m.report_leaks(&leaks);
     }
 

@@ -1,6 +1,8 @@
 //! Time that passes: the real kernel has a clock.
 #![expect(clippy::disallowed_types, reason = "a real run takes real time")]
 
+#![expect(clippy::disallowed_types, reason = "a real run takes real time")]
+
 use std::time::Duration;
 
 /// A moment, and how long ago it was.

@@ -108,7 +108,8 @@ fn op(bytes: &[u8]) -> Option<u32> {
 }
 
 /// Whether a socket of the protocol is in the group, by the list's columns `Eth` and `Groups`.
-fn has_listeners(list: &str, protocol: u8, group: u32) -> bool {
+#[must_use]
+pub fn has_listeners(list: &str, protocol: u8, group: u32) -> bool {
     list.lines().skip(1).any(|line| {
         let mut columns = line.split_ascii_whitespace().skip(1);
         let is_ours = columns.next().and_then(|eth| eth.parse().ok()) == Some(protocol);

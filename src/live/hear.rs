@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use uevent::source::{Arrival, Loss, UeventSource, Wait};
 
+use super::clock::Clock;
 use super::stop::{Stop, Woken};
 
 /// When to end without being told to.
@@ -76,23 +77,27 @@ impl fmt::Display for Tally {
     }
 }
 
+/// The source could not be read, or not be waited for.
+#[derive(Debug, thiserror::Error)]
+#[error("the socket could not be read: {0}")]
+pub struct NotHeard(#[from] io::Error);
+
 /// Hands every arrival to `each`, with the tally so far, until [`Until`], a signal, or the source's end.
 ///
 /// # Errors
-/// Those of the source, and of `each`.
-pub fn hear(
+/// [`NotHeard`], and those of `each`.
+pub fn hear<E: From<NotHeard>>(
     source: &mut (impl UeventSource + AsFd),
     stop: &mut Stop,
     until: Until,
-    mut each: impl FnMut(Arrival<'_>, &Tally) -> io::Result<()>,
-) -> io::Result<Tally> {
-    #[expect(clippy::disallowed_types, reason = "a real listener ends after real seconds")]
-    let begun = std::time::Instant::now();
+    mut each: impl FnMut(Arrival<'_>, &Tally) -> Result<(), E>,
+) -> Result<Tally, E> {
+    let begun = Clock::start();
     let mut tally = Tally::default();
     loop {
         let mut wait = until.time.map(|time| time.saturating_sub(begun.elapsed()));
         for _ in 0..uevent::source::BATCH {
-            let arrival = source.receive(Wait::No)?;
+            let arrival = source.receive(Wait::No).map_err(NotHeard)?;
             if arrival == Arrival::Nothing {
                 break;
             }
@@ -104,7 +109,8 @@ pub fn hear(
             // More may be there: look up only.
             wait = Some(Duration::ZERO);
         }
-        if stop.wait(source.as_fd(), wait)? == Woken::Stop || until.time.is_some_and(|time| begun.elapsed() >= time) {
+        let woken = stop.wait(source.as_fd(), wait).map_err(NotHeard)?;
+        if woken == Woken::Stop || until.time.is_some_and(|time| begun.elapsed() >= time) {
             return Ok(tally);
         }
     }

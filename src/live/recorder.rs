@@ -90,7 +90,7 @@ impl Tape {
     }
 }
 
-fn of_pcap(error: PcapError) -> io::Error {
+pub(crate) fn of_pcap(error: PcapError) -> io::Error {
     match error {
         PcapError::IoError(error) => error,
         error => io::Error::other(error),
@@ -98,7 +98,7 @@ fn of_pcap(error: PcapError) -> io::Error {
 }
 
 #[expect(clippy::disallowed_types, reason = "the real kernel has a clock: a capture says when it was made")]
-fn now() -> Duration {
+pub(crate) fn now() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 

@@ -4,17 +4,13 @@
 //! that several properties want of one scenario are the same ones, in the same order: what is said here of each is what a
 //! search for it alone would say ([`check_case`](crate::property::check_case)), and a test compares them.
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use fork_model::Design;
 use serde::{Deserialize, Serialize};
-use sim::choice::{Follow, Needs};
+use sim::Ended;
+use sim::choice::Follow;
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::pct::Pct;
-use sim::explore::{Counted, Finding, Ran, Strategy, run_once};
-use sim::touch::{Access, Object};
-use sim::{Chooser, Ended, LaneName, Question};
+use sim::explore::{Asked, Counted, Finding, Lent, Ran, Strategy, run_once};
 
 use crate::lab::observe::Observed;
 use crate::property::{Case, CaseTrial, Found, Property, Run};
@@ -88,25 +84,24 @@ impl Judging<'_> {
 
     /// Runs until nothing is open, no run is left, or so many runs or steps are done. Returns the steps of the first run.
     fn search<S: Strategy + 'static>(&mut self, strategy: S, most: u64, steps: u64) -> u64 {
-        let strategy = Rc::new(RefCell::new(strategy));
+        let asked = Asked::new(strategy);
         let before: Vec<u64> = self.judged.iter().map(|judged| judged.runs).collect();
         let (mut tries, mut spent, mut runs, mut first) = (0, 0, 0, 0);
         while self.any_open() && tries < most && (spent < steps || tries == 0) {
-            if !strategy.borrow_mut().next() {
-                if strategy.borrow().complete().is_some_and(|given_up| given_up.cut == 0) {
+            if !asked.borrow_mut().begin() {
+                if asked.borrow().strategy.complete().is_some_and(|given_up| given_up.cut == 0) {
                     let open = self.judged.iter_mut().filter(|judged| judged.found == Found::NotFound);
                     open.for_each(|judged| judged.found = Found::Proved);
                 }
                 break;
             }
-            let answers = Rc::new(RefCell::new(Vec::new()));
-            let chooser = Answers { strategy: strategy.clone(), answers: answers.clone() };
-            let observed = self.stage.trial.observe(Box::new(chooser));
+            let observed = self.stage.trial.observe(Box::new(Lent(asked.clone())));
+            let Asked { strategy, answers, .. } = &mut *asked.borrow_mut();
             tries += 1;
             spent += observed.steps;
             first = if first == 0 { observed.steps } else { first };
             let placement = observed.world.sys.m.placement_matters();
-            let counted = strategy.borrow_mut().ran(&Ran { found: Vec::new(), steps: observed.steps, placement });
+            let counted = strategy.ran(&Ran { found: Vec::new(), steps: observed.steps, placement });
             match counted {
                 Counted::Run => runs += 1,
                 Counted::Pruned => continue,
@@ -115,7 +110,7 @@ impl Judging<'_> {
                     continue;
                 }
             }
-            self.look(&observed, &answers.borrow(), runs, &before);
+            self.look(&observed, answers, runs, &before);
         }
         first
     }
@@ -145,40 +140,4 @@ pub fn finding(property: &'static Property, case: Case, design: Design, answers:
     let trial = CaseTrial::new(property, case, design);
     let finding = run_once(&trial, Follow::new(answers.to_vec()));
     (trial, finding)
-}
-
-/// A strategy that outlives the runs it chooses, and whose answers are noted.
-struct Answers<S> {
-    strategy: Rc<RefCell<S>>,
-    answers: Rc<RefCell<Vec<u32>>>,
-}
-
-impl<S: Chooser> Chooser for Answers<S> {
-    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        let answer = self.strategy.borrow_mut().choose(question, n);
-        if n > 1 {
-            self.answers.borrow_mut().push(answer);
-        }
-        answer
-    }
-
-    fn stepped(&mut self, lane: LaneName) {
-        self.strategy.borrow_mut().stepped(lane);
-    }
-
-    fn needs(&self) -> Needs {
-        self.strategy.borrow().needs()
-    }
-
-    fn touched(&mut self, object: Object, access: Access) {
-        self.strategy.borrow_mut().touched(object, access);
-    }
-
-    fn woke(&mut self, lane: LaneName) {
-        self.strategy.borrow_mut().woke(lane);
-    }
-
-    fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
-        self.strategy.borrow_mut().blocked(lane, object, access);
-    }
 }

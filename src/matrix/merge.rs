@@ -1,9 +1,12 @@
 //! Shards into the whole.
 
+use std::collections::BTreeMap;
+
 use sim::explore::parallel::Shard;
 
 use super::{FORMAT, Matrix};
 use crate::input::InputError;
+use crate::lab::report::plural;
 
 /// What a file should be.
 const EXPECTED: &str = "a shard of forklab matrix --json";
@@ -14,23 +17,11 @@ const EXPECTED: &str = "a shard of forklab matrix --json";
 /// [`InputError`] for text that is cut off, foreign, or of another version.
 pub fn read(file: &str, text: &str) -> Result<Matrix, InputError> {
     let wrong = |found: &str, expected: &str| InputError::new(file, found, expected);
-    let place = |error: &serde_json::Error, expected: &str| {
-        let (line, column) = (error.line() as u64, error.column() as u64);
-        let found = if text.trim().is_empty() {
-            "an empty file".to_owned()
-        } else if error.is_eof() {
-            "the end of the file, in the middle of a value".to_owned()
-        } else {
-            let said = error.to_string();
-            said.split_once(" at line ").map_or(said.clone(), |(said, _)| said.to_owned())
-        };
-        wrong(&found, expected).at(line.max(1), column.max(1))
-    };
-    let any: serde_json::Value = serde_json::from_str(text).map_err(|error| place(&error, EXPECTED))?;
-    match any.get("forklab").and_then(|kind| kind.as_str()) {
-        Some("matrix") => {}
-        Some(other) => return Err(wrong(&format!("the JSON of forklab {other}"), EXPECTED)),
-        None => return Err(wrong("JSON that forklab did not write", EXPECTED)),
+    let no_json = |error: serde_json::Error| InputError::json(file, text, &error, EXPECTED);
+    let any: serde_json::Value = serde_json::from_str(text).map_err(no_json)?;
+    let kind = any.get("forklab").and_then(|kind| kind.as_str());
+    if kind != Some("matrix") {
+        return Err(wrong(&of_kind(kind), EXPECTED));
     }
     let (format, version) = (any.get("format").and_then(serde_json::Value::as_u64), env!("CARGO_PKG_VERSION"));
     if format != Some(FORMAT.into()) || any.get("version").and_then(|version| version.as_str()) != Some(version) {
@@ -38,9 +29,52 @@ pub fn read(file: &str, text: &str) -> Result<Matrix, InputError> {
         let said = format!("a shard of forklab {said}, format {}", format.map_or("none".into(), |f| f.to_string()));
         return Err(wrong(&said, &format!("forklab {version}, format {FORMAT}")));
     }
-    let matrix: Matrix = serde_json::from_str(text).map_err(|error| place(&error, EXPECTED))?;
+    let matrix: Matrix = serde_json::from_str(text).map_err(no_json)?;
     check(&matrix).map_err(|(found, expected)| wrong(&found, &expected))?;
     Ok(matrix)
+}
+
+/// JSON of another kind: what its key `forklab` says.
+pub(crate) fn of_kind(kind: Option<&str>) -> String {
+    match kind {
+        Some(kind) => format!("the JSON of forklab {}", kind.trim_start_matches("forklab ")),
+        None => "JSON that forklab did not write".to_owned(),
+    }
+}
+
+/// The shards of one whole, as their files come: each is there once, and all say how many there are.
+#[derive(Debug, Default)]
+pub(crate) struct Shards {
+    first: Option<(String, usize)>,
+    files: BTreeMap<usize, String>,
+}
+
+impl Shards {
+    /// One more.
+    ///
+    /// # Errors
+    /// [`InputError`] of the file, if it holds a shard of another number of shards, or one that was there.
+    pub(crate) fn add(&mut self, file: &str, shard: Shard) -> Result<(), InputError> {
+        let (first, of) = self.first.get_or_insert_with(|| (file.to_owned(), shard.of));
+        if shard.of != *of {
+            let expected = format!("one of {}, as in {first}", plural(*of as u64, "shard"));
+            return Err(InputError::new(file, format!("shard {shard}"), expected));
+        }
+        match self.files.insert(shard.index, file.to_owned()) {
+            Some(other) => {
+                Err(InputError::new(file, format!("shard {shard} again, which is in {other}"), "each shard once"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// [`InputError`] that names the first of those that are missing, if any are.
+    pub(crate) fn missing(&self) -> Option<InputError> {
+        let of = self.first.as_ref()?.1;
+        let index = (0..of).find(|index| !self.files.contains_key(index))?;
+        let found = format!("{} of {}, without {}", self.files.len(), plural(of as u64, "shard"), Shard { index, of });
+        Some(InputError::new("<command line>", found, "all of them"))
+    }
 }
 
 /// Which designs a shard has, from 0.
@@ -56,7 +90,10 @@ fn check(matrix: &Matrix) -> Result<(), (String, String)> {
     let shard = shard_of(matrix)?;
     let rows = (0..matrix.survey.designs).filter(|i| shard.has(*i)).count();
     if matrix.rows.len() != rows {
-        return Err((format!("{} rows", matrix.rows.len()), format!("{rows} rows in shard {shard}")));
+        return Err((
+            plural(matrix.rows.len() as u64, "row"),
+            format!("{} in shard {shard}", plural(rows as u64, "row")),
+        ));
     }
     for row in &matrix.rows {
         if row.design.parse::<fork_model::Design>().is_err() {
@@ -78,34 +115,22 @@ pub fn merge(shards: Vec<(String, Matrix)>) -> Result<Matrix, InputError> {
     let Some((first_file, first)) = shards.first() else {
         return Err(InputError::new("<command line>", "no file", EXPECTED));
     };
-    let wrong = |file: &str, found: String, expected: String| InputError::new(file, found, expected);
-    let of = shard_of(first).map_err(|(found, expected)| wrong(first_file, found, expected))?.of;
-    let mut seen: Vec<Option<&(String, Matrix)>> = vec![None; of];
-    for entry in &shards {
-        let (file, matrix) = entry;
-        let shard = shard_of(matrix).map_err(|(found, expected)| wrong(file, found, expected))?;
+    let mut seen = Shards::default();
+    let mut rows = BTreeMap::new();
+    for (file, matrix) in &shards {
+        let shard = shard_of(matrix).map_err(|(found, expected)| InputError::new(file, found, expected))?;
         if let Some(difference) = difference(first, matrix) {
-            return Err(wrong(
-                file,
-                format!("a shard of another survey: {difference}"),
-                format!("one as in {first_file}"),
-            ));
+            let found = format!("a shard of another survey: {difference}");
+            return Err(InputError::new(file, found, format!("one as in {first_file}")));
         }
-        if shard.of != of {
-            return Err(wrong(file, format!("shard {shard}"), format!("one of {of} shards, as in {first_file}")));
-        }
-        if let Some((other, _)) = seen[shard.index] {
-            return Err(wrong(file, format!("shard {shard} again, which is in {other}"), "each shard once".into()));
-        }
-        seen[shard.index] = Some(entry);
+        seen.add(file, shard)?;
+        rows.insert(shard.index, matrix.rows.iter());
     }
-    if let Some(missing) = seen.iter().position(Option::is_none) {
-        let there = seen.iter().flatten().count();
-        let shard = Shard { index: missing, of };
-        return Err(wrong("<command line>", format!("{there} of {of} shards, without {shard}"), "all of them".into()));
+    if let Some(missing) = seen.missing() {
+        return Err(missing);
     }
-    let mut rows: Vec<_> = seen.iter().flatten().map(|(_, matrix)| matrix.rows.iter()).collect();
-    let rows = (0..first.survey.designs).filter_map(|i| rows[i % of].next().cloned()).collect();
+    let of = rows.len();
+    let rows = (0..first.survey.designs).filter_map(|i| rows.get_mut(&(i % of))?.next().cloned()).collect();
     let mut whole = Matrix { rows, shard: None, ..first.clone() };
     whole.conclude();
     Ok(whole)
@@ -122,7 +147,7 @@ fn difference(one: &Matrix, other: &Matrix) -> Option<String> {
         return Some(format!("designs ({fixed})"));
     }
     if one.designs != other.designs {
-        return Some(format!("{} designs", other.designs));
+        return Some(plural(other.designs as u64, "design"));
     }
     if ids(one) != ids(other) {
         return Some(format!("properties {}", ids(other)));

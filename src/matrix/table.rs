@@ -8,6 +8,7 @@ use fork_model::{Design, Hook};
 
 use super::group::{Group, groups};
 use super::{Matrix, Row};
+use crate::lab::report::plural;
 use crate::property::Found;
 
 /// One character a cell.
@@ -94,7 +95,7 @@ impl Matrix {
     fn write(&self, out: &mut String) -> std::fmt::Result {
         let count = |found| self.rows.iter().flat_map(Row::found).filter(|cell| *cell == found).count();
         let columns = self.survey.properties.len();
-        writeln!(out, " {} designs, {columns} properties", self.rows.len())?;
+        writeln!(out, " {}, {}", plural(self.rows.len() as u64, "design"), properties(columns))?;
         for (found, what) in [
             (Found::Violated, "violated"),
             (Found::NotFound, "not found within the bounds"),
@@ -107,7 +108,7 @@ impl Matrix {
         self.heads(out)?;
         let (front, famous) = (self.front_rows(), self.famous_rows());
         for of in self.by_hook() {
-            writeln!(out, "\n hook {}, {} designs", of.hook, of.designs)?;
+            writeln!(out, "\n hook {}, {}", of.hook, plural(of.designs as u64, "design"))?;
             for group in &of.groups {
                 let cells: String = self.rows[group.members[0]].found().map(letter).collect();
                 let mark = if group.members.iter().any(|member| front.contains(member)) { '*' } else { ' ' };
@@ -213,6 +214,11 @@ impl Matrix {
         }
         out
     }
+}
+
+/// `1 property`, `28 properties`.
+pub(crate) fn properties(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "property" } else { "properties" })
 }
 
 /// A quotient with one decimal, without a float.

@@ -11,6 +11,7 @@ use fork_model::{Design, Hook};
 use super::cost::{Cost, measure};
 use super::judge::{Effort, finding, judge};
 use super::table::wrapped;
+use crate::lab::report::plural;
 use crate::property::{Concern, Found, Property};
 
 /// What is recommended.
@@ -90,8 +91,9 @@ fn fact(property: &'static Property, design: Design) -> Fact {
 fn said(fact: &Fact) -> String {
     match fact.found {
         Found::Silent => "nothing to say".into(),
-        Found::Proved => format!("kept in all {} runs", fact.runs),
-        Found::NotFound => format!("not found broken in {} runs, which are not all", fact.runs),
+        Found::Proved if fact.runs == 1 => "kept in the only run".into(),
+        Found::Proved => format!("kept in all {}", plural(fact.runs, "run")),
+        Found::NotFound => format!("not found broken in {}, not all there are", plural(fact.runs, "run")),
         Found::Violated => "broken".into(),
     }
 }
@@ -162,8 +164,11 @@ fn paid(design: Design) -> String {
         };
         let Cost { in_all, locks, .. } = cost;
         format!(
-            "{} allocations, {} bytes, {} steps and {locks} locks with {who} listening",
-            in_all.allocations, in_all.bytes, in_all.steps
+            "{}, {}, {} and {} with {who} listening",
+            plural(in_all.allocations, "allocation"),
+            plural(in_all.bytes, "byte"),
+            plural(in_all.steps, "step"),
+            plural(*locks, "lock")
         )
     };
     costs.iter().take(2).map(one).collect::<Vec<_>>().join("; ")

@@ -1,4 +1,5 @@
-//! The second wing: genuine defects that stand beside the patch in 2.6.11. `Gn` is item *n* of what was seen there.
+//! The second wing: genuine defects that stand beside the patch in 2.6.11. The numbers have gaps:
+//! what was seen there and breaks no rule is no exhibit.
 //!
 //! No answer is built in: each story asks the machine for its inputs (how long a name is, what comes next, which
 //! allocation fails), the modelled kernel does what it does, and either the machine objects, or a general law does that

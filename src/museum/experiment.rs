@@ -18,6 +18,8 @@ pub struct Experiment {
     pub title: &'static str,
     /// What the kernel does there and why it is wrong, in a sentence or two, in our own words.
     pub says: &'static str,
+    /// Where it stands in Linux 2.6.11: file and function.
+    pub source: &'static str,
     /// What mended it, later or here: in words.
     pub mended_by: &'static str,
     /// The machine.

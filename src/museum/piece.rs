@@ -62,6 +62,14 @@ pub struct Effort {
     pub pct: Option<u64>,
 }
 
+/// The words of a rule of the machine as a sentence, as those of a property are.
+fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let stop = if words.ends_with('.') { "" } else { "." };
+    format!("{}{}{stop}", first.collect::<String>(), letters.as_str())
+}
+
 /// What is known of an exhibit. Its JSON is an entry of `forklab museum --json`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Shown {
@@ -69,16 +77,16 @@ pub struct Shown {
     pub id: &'static str,
     /// In a few words.
     pub title: &'static str,
-    /// When it was said, or what was read.
+    /// When it was said, or of which kernel it was seen.
     pub date: String,
     /// Who said it.
     pub who: &'static str,
-    /// Message-Id, CVE or commit, or how it was seen.
+    /// Message-Id, CVE or commit; or the file and the function of the kernel.
     pub source: &'static str,
     /// What happens, in a sentence or two.
     pub says: &'static str,
-    /// The rule that it breaks.
-    pub rule: &'static str,
+    /// The rule that it breaks, in a sentence.
+    pub rule: String,
     /// Whether it was found, and found again by its replay line with the same trace.
     pub shown: bool,
     /// The line.
@@ -321,15 +329,13 @@ impl Piece {
                 Some(remark) => (remark.date.to_owned(), remark.who, remark.source),
                 None => (String::new(), "", ""),
             },
-            Piece::Seen(experiment) => (
-                format!("reading of 2.6.11, item {}", &experiment.id[1..]),
-                "this project",
-                "seen by running the genuine functions of 2.6.11",
-            ),
+            Piece::Seen(experiment) => {
+                ("Linux 2.6.11".to_owned(), "this project, by running the genuine function", experiment.source)
+            }
         };
         let rule = match self {
-            Piece::Said(exhibit) => exhibit.property.rule,
-            Piece::Seen(_) => broken.map_or("", |broken| broken.rule.sentence()),
+            Piece::Said(exhibit) => exhibit.property.rule.to_owned(),
+            Piece::Seen(_) => broken.map_or(String::new(), |broken| sentence(broken.rule.sentence())),
         };
         let replay = smallest.map(Smallest::line);
         let trace_hash = smallest.map(|smallest| smallest.trial.hash(&smallest.finding));

@@ -19,6 +19,7 @@ use sim::{Calm, Chooser, Ended, LaneName, Question, Seeded, Violation};
 use super::defects;
 use super::experiment::Experiment;
 use crate::input::{InputError, quoted};
+use crate::lab::report::plural;
 use crate::lab::run::{Events, Watch};
 use crate::lab::spec::{LINE, Spec, parse_in, words};
 
@@ -344,7 +345,7 @@ fn check(answers: &Answers, asked: &[AskedOf]) -> Result<(), InputError> {
     let wrong = |found: String, expected: String| InputError::new("<answers>", found, expected);
     for (at, answer) in answers.0.iter().enumerate() {
         let Some(question) = asked.get(at) else {
-            let expected = format!("at most {} answers: no more was asked", asked.len());
+            let expected = format!("at most {}: no more was asked", plural(asked.len() as u64, "answer"));
             return Err(wrong(format!("{answer} as answer {}", at + 1), expected));
         };
         if *answer >= question.of {

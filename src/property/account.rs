@@ -4,6 +4,7 @@ use fork_model::facts::{Fact, Outcome, Paid};
 use sim::Errno;
 
 use crate::lab::listen::Listener;
+use crate::lab::report::plural;
 use crate::property::{Run, Told};
 
 /// What a worker made of an event that a fork had only queued.
@@ -66,15 +67,10 @@ pub(super) fn accounts(run: &Run<'_>) -> Vec<Account> {
     events
 }
 
-/// `1 allocation`, `2 allocations`.
-pub(super) fn count(n: u64, what: &str) -> String {
-    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
-}
-
-/// `6 allocations of 1750 bytes in 12 steps`.
+/// `6 allocations of 1,750 bytes in 12 steps`.
 pub(super) fn cost(paid: Paid) -> String {
     let Paid { allocs, bytes, steps, .. } = paid;
-    format!("{} of {} in {}", count(allocs, "allocation"), count(bytes, "byte"), count(steps, "step"))
+    format!("{} of {} in {}", plural(allocs, "allocation"), plural(bytes, "byte"), plural(steps, "step"))
 }
 
 /// `, to be answered -ESRCH`, if the sender got an error.

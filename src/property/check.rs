@@ -57,8 +57,13 @@ impl Question {
     }
 }
 
+/// What the searches are about, as text.
+fn subject(jobs: &[Job]) -> Vec<String> {
+    jobs.iter().map(|job| job.trial.subject()).collect()
+}
+
 /// The version of the files that hold a [`State`].
-const VERSION: &str = "forklab check 1";
+pub const VERSION: &str = "forklab check 2";
 
 /// How far a check is: written to a file, it can be gone on with, or merged with other shards of the same check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,6 +82,8 @@ pub struct State {
     pub how: How,
     /// Allocations that may fail, if that was said.
     pub faults: Option<u32>,
+    /// Which shard wrote it, such as `2/8`; the whole is `1/1`.
+    pub shard: String,
     /// The searches, in the order of the question.
     pub sweeps: Vec<Sweep>,
 }
@@ -102,6 +109,16 @@ impl State {
         let property = |id: &String| Property::from_id(id).ok_or_else(|| wrong(id, "the id of a property"));
         let properties = self.properties.iter().map(property).collect::<Result<_, _>>()?;
         Ok(Question { design, source, properties, how: self.how, faults: self.faults })
+    }
+
+    /// That this can be how far these searches are.
+    fn is_of(&self, jobs: &[Job], called: &str) -> Result<(), InputError> {
+        let sound = self.sweeps.len() <= jobs.len() && self.sweeps.iter().all(Sweep::is_sound);
+        if self.subject == subject(jobs) && sound {
+            return Ok(());
+        }
+        let expected = "one of the same scenario, unchanged, and of this version";
+        Err(InputError::new(called, "the state of another search", expected))
     }
 
     /// Takes in what another shard has done.
@@ -154,21 +171,17 @@ pub fn check(
     let jobs = question.jobs()?;
     let scenario = question.source.as_ref().and(jobs.first()).map(|job| job.scenario.clone());
     if let Some(before) = &before {
-        let now: Vec<_> = jobs.iter().map(|job| job.trial.subject()).collect();
-        let sound = before.sweeps.len() <= jobs.len() && before.sweeps.iter().all(Sweep::is_sound);
-        if before.subject != now || !sound {
-            let expected = "one of the same scenario, unchanged, and of this version";
-            return Err(InputError::new("<checkpoint>", "the state of another search", expected));
-        }
+        before.is_of(&jobs, "<checkpoint>")?;
     }
     let mut state = before.unwrap_or_else(|| State {
         forklab: VERSION.to_owned(),
         design: question.design.to_string(),
         scenario,
-        subject: jobs.iter().map(|job| job.trial.subject()).collect(),
+        subject: subject(&jobs),
         properties: question.properties.iter().map(|property| property.id.to_owned()).collect(),
         how: question.how,
         faults: question.faults,
+        shard: shard.to_string(),
         sweeps: Vec::new(),
     });
     for (nth, job) in jobs.iter().enumerate() {
@@ -282,11 +295,7 @@ impl State {
         if jobs.len() != self.sweeps.len() {
             return Ok(None);
         }
-        let now: Vec<_> = jobs.iter().map(|job| job.trial.subject()).collect();
-        if self.subject != now || !self.sweeps.iter().all(Sweep::is_sound) {
-            let expected = "one of the same scenario, unchanged, and of this version";
-            return Err(InputError::new("<state>", "the state of another search", expected));
-        }
+        self.is_of(&jobs, "<state>")?;
         let mut cases: BTreeMap<&str, Vec<CaseAnswer>> = BTreeMap::new();
         for (job, sweep) in jobs.into_iter().zip(&self.sweeps) {
             let Some(verdict) = sweep.verdict(&job.trial) else { return Ok(None) };

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use fork_model::design::Gate;
-use fork_model::facts::{Act, Fact, Outcome, Paid};
+use fork_model::facts::{Act, Fact, Outcome};
 use fork_model::notify::cbus::NODE;
 use sim::Errno;
 
 use crate::lab::listen::Entry;
-use crate::property::account::{Account, accounts, answered, cost, count};
+use crate::lab::report::plural;
+use crate::property::account::{Account, accounts, answered, cost};
 use crate::property::{Case, Run, Told, broken, property};
 
 /// Whether nobody has ever been there to listen.
@@ -26,10 +27,10 @@ property! {
         let nobody = nobody_ever(run);
         let Some(told) = run.told().find(|told| nobody && told.paid.allocs > 0) else { return Ok(()) };
         let answer = answered(told.outcome);
-        let (child, Paid { allocs, bytes, steps, .. }) = (told.child_true, told.paid);
+        let (child, paid) = (told.child_true, cost(told.paid));
         broken(
             told.step,
-            format!("nobody listens, and the fork of {child} paid for {allocs} allocations of {bytes} bytes in {steps} steps{answer}"),
+            format!("nobody listens, and the fork of {child} paid for {paid}{answer}"),
         )
     }
 }
@@ -70,7 +71,7 @@ property! {
                 continue;
             }
             let heard = listeners.iter().map(|listener| listener.heard.borrow()).find(|heard| heard.received > 0);
-            let message = heard.map_or_else(String::new, |heard| format!(" for a message of {} bytes", heard.bytes / heard.received));
+            let message = heard.map_or_else(String::new, |heard| format!(" for a message of {}", plural(heard.bytes / heard.received, "byte")));
             let elsewhere = event.sent.map_or_else(String::new, |sent| {
                 format!(" ({} in the fork, {} behind it)", event.told.paid.allocs, sent.paid.allocs)
             });
@@ -101,8 +102,8 @@ property! {
                 "the notification of {} found a lock taken {}: {} in {} on {cpus} CPUs",
                 told.child_true,
                 if told.paid.waits == 1 { "once".to_owned() } else { format!("{} times", told.paid.waits) },
-                count(all, "wait"),
-                count(forks, "fork"),
+                plural(all, "wait"),
+                plural(forks, "fork"),
             ),
         )
     }
@@ -130,7 +131,7 @@ property! {
                 format!(
                     "{lane}, which forks {}, gave way to everybody because {whom} had not read: {} later it goes on",
                     told.child_true,
-                    count(told.step - step, "step"),
+                    plural(told.step - step, "step"),
                 ),
             );
         }
@@ -172,8 +173,8 @@ property! {
                 continue;
             }
             let bytes = waiting.iter().map(|event| event.told.paid.bytes).sum();
-            let (waiting, tasks) = (count(waiting.len() as u64, "event"), count(forking.len() as u64, "task"));
-            return broken(now, format!("{waiting} wait at once in a list without a bound, {} of nodes, and {tasks} forked", count(bytes, "byte")));
+            let (waiting, tasks) = (plural(waiting.len() as u64, "event"), plural(forking.len() as u64, "task"));
+            return broken(now, format!("{waiting} wait at once in a list without a bound, {} of nodes, and {tasks} forked", plural(bytes, "byte")));
         }
         Ok(())
     }
@@ -198,10 +199,10 @@ property! {
             let apart = pairs.clone().find(|(one, next)| one.receive != next.receive && lay_there(next, one.step));
             let Some((one, _)) = apart else { continue };
             let (name, bytes) = (&listener.name, heard.bytes);
-            let (receives, facts) = (count(heard.receives, "receive"), count(heard.log.len() as u64, "event"));
+            let (receives, facts) = (plural(heard.receives, "receive"), plural(heard.log.len() as u64, "event"));
             return broken(
                 one.step,
-                format!("{name} took {receives} and {} for {facts}, of which one lay there when the other was received", count(bytes, "byte")),
+                format!("{name} took {receives} and {} for {facts}, of which one lay there when the other was received", plural(bytes, "byte")),
             );
         }
         Ok(())

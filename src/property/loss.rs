@@ -5,7 +5,8 @@ use sim::Errno;
 use uevent::af_netlink::Why;
 
 use crate::lab::listen::{Entry, Listener};
-use crate::property::account::{Account, accounts, cost, count};
+use crate::lab::report::plural;
+use crate::property::account::{Account, accounts, cost};
 use crate::property::{Case, broken, property};
 
 property! {
@@ -97,7 +98,7 @@ property! {
             listener.sock.get().is_some_and(|sock| sys.core.sock(sock, |sock| sock.number) == loss.sock)
         };
         let name = run.observed.world.listeners.iter().find(of).map_or("a listener", |listener| listener.name.as_str());
-        let room = count(loss.room.unsigned_abs().into(), "byte");
+        let room = plural(loss.room.unsigned_abs().into(), "byte");
         let why = match loss.why {
             Why::Untried => "the copy of a listener before it failed, and none is tried for it",
             _ => "it lost something before and has not drained its queue since",

@@ -196,10 +196,11 @@ impl Trial for CaseTrial {
     fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
         let observed = self.observe(chooser);
         let m = &observed.world.sys.m;
+        let run = Run { design: self.design, observed: &observed };
         let found = if observed.ended == sim::Ended::Stopped {
-            Vec::new()
+            self.property.objected_in(&run)
         } else {
-            self.property.broken_in(&Run { design: self.design, observed: &observed })
+            self.property.broken_in(&run)
         };
         Ran { found, steps: observed.steps, placement: m.placement_matters() }
     }

@@ -5,6 +5,7 @@ use uevent::wire::Message;
 use uevent::wire::connector::ConnectorMessage;
 
 use super::parsers::Parser;
+use crate::lab::report::plural;
 use crate::property::{Case, broken, property};
 
 /// Why a design has nothing to say of the messages of kobjects.
@@ -102,8 +103,8 @@ property! {
                 for (message, entry) in heard.messages.iter().zip(&log) {
                     let length = message.get(..4).map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four")) as usize);
                     if length != Some(message.len()) || message.len() % 4 != 0 || ConnectorMessage::parse(message).is_err() {
-                        let (len, length) = (message.len(), length.unwrap_or(0));
-                        return broken(run.sent_at(entry), format!("{name} reads {len} bytes, and their header says {length}"));
+                        let (read, length) = (plural(message.len() as u64, "byte"), length.unwrap_or(0));
+                        return broken(run.sent_at(entry), format!("{name} reads {read}, and their header says {length}"));
                     }
                 }
             }

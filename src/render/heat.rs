@@ -8,7 +8,9 @@ use std::fmt::Write;
 
 use fork_model::{Design, Hook};
 
+use crate::lab::report::plural;
 use crate::matrix::group::{AXES, Group, groups};
+use crate::matrix::table::properties;
 use crate::matrix::{Matrix, Row};
 use crate::property::{Concern, Found};
 
@@ -302,17 +304,20 @@ fn short(design: &str) -> String {
 
 /// Title and legend.
 fn head(matrix: &Matrix, out: &mut String) -> std::fmt::Result {
-    let (designs, properties) = (matrix.rows.len(), matrix.survey.properties.len());
+    let designs = plural(matrix.rows.len() as u64, "design");
+    let properties = properties(matrix.survey.properties.len());
     let effort = matrix.survey.effort;
     writeln!(
         out,
-        "<text class=\"h\" x=\"{MARGIN}\" y=\"40\">A process forks, and user space is told: {designs} designs against {properties} properties</text>"
+        "<text class=\"h\" x=\"{MARGIN}\" y=\"40\">A process forks, and user space is told: {designs} against {properties}</text>"
     )?;
     writeln!(
         out,
         "<text class=\"s\" x=\"{MARGIN}\" y=\"62\">Linux 2.6.11, simulated. Each cell: all small scenarios of a property, \
-         every schedule up to {} runs or {} steps of each, then {} random ones. Designs that behave alike are one row.</text>",
-        effort.runs, effort.steps, effort.random
+         every schedule up to {} or {} of each, then {} random ones. Designs that behave alike are one row.</text>",
+        plural(effort.runs, "run"),
+        plural(effort.steps, "step"),
+        effort.random
     )?;
     let mut x = MARGIN;
     let legend = [
@@ -406,9 +411,9 @@ fn foot(matrix: &Matrix, mut y: u32, out: &mut String) -> Result<u32, std::fmt::
     scores.dedup();
     writeln!(
         out,
-        "<text class=\"k\" x=\"{MARGIN}\" y=\"{y}\">Pareto front: {} designs, {} different scores</text>",
-        front.len(),
-        scores.len()
+        "<text class=\"k\" x=\"{MARGIN}\" y=\"{y}\">Pareto front: {}, {}</text>",
+        plural(front.len() as u64, "design"),
+        plural(scores.len() as u64, "different score")
     )?;
     writeln!(
         out,

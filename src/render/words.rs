@@ -161,7 +161,7 @@ pub(super) fn is_lock(args: &Args) -> bool {
 }
 
 /// The bytes of the message, if this is a broadcast.
-pub(super) fn message<'a>(func: &str, args: &'a Args) -> Option<&'a [u8]> {
+pub(crate) fn message<'a>(func: &str, args: &'a Args) -> Option<&'a [u8]> {
     args.iter().find_map(|(name, value)| match value {
         Value::Bytes(bytes) if func == "netlink_broadcast" && *name == "data" => Some(bytes.as_slice()),
         _ => None,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::{Record, What, Workload};
 use crate::input::quoted;
+use crate::lab::report::plural;
 
 /// What is wrong with a line, and in which of its columns.
 pub(crate) struct Wrong {
@@ -36,8 +37,7 @@ pub(super) fn record(line: u64, text: &str) -> Result<Record, Wrong> {
     let columns = shape.split(',').count();
     if fields.len() != columns {
         let first = fields.len().min(columns);
-        let plural = if fields.len() == 1 { "" } else { "s" };
-        let found = format!("{} column{plural}", fields.len());
+        let found = plural(fields.len() as u64, "column");
         return Err(Wrong::new(first, found, format!("{columns}: {shape}")));
     }
     let pid = |field| number(&fields, field, "a pid", 1..=4_194_303);

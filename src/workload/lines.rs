@@ -6,6 +6,7 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::A_RECORDING;
 use crate::input::InputError;
+use crate::lab::report::plural;
 
 /// The longest line, in bytes. A record has at most 70; without an end, garbage would be read whole into memory.
 const LONGEST_LINE: u64 = 4096;
@@ -62,10 +63,10 @@ impl<'a> Lines<'a> {
     fn unreadable(&self, error: &io::Error) -> InputError {
         let found = match error.kind() {
             io::ErrorKind::UnexpectedEof => {
-                format!("gzip data that ends after {} lines", self.number)
+                format!("gzip data that ends after {}", plural(self.number, "line"))
             }
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-                format!("damaged gzip data after {} lines ({error})", self.number)
+                format!("damaged gzip data after {} ({error})", plural(self.number, "line"))
             }
             _ => return InputError::io(self.file, error, A_RECORDING),
         };

@@ -12,12 +12,14 @@ use sim::mm::{Buf, Part};
 use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle, LaneName};
 
-use crate::skbuff::{SkBuff, Skb, expand_head, kfree_skb, skb_clone, skb_get_alone};
+use crate::skbuff::{Skb, kfree_skb};
 use crate::{Core, Fix, site};
 
+mod broadcast;
 mod loss;
 mod sendmsg;
 
+pub use broadcast::{netlink_broadcast, netlink_trim};
 pub use loss::{Loss, Lost, Why};
 pub use sendmsg::{Destination, netlink_sendmsg};
 
@@ -100,10 +102,44 @@ impl Clone for Sock {
             ..*self
         }
     }
+
+    /// In the room of a socket that is used up, see [`Cache::copy_over`](sim::Cache::copy_over).
+    fn clone_from(&mut self, source: &Sock) {
+        // By its fields, so that none is forgotten.
+        let Sock {
+            number,
+            protocol,
+            pid,
+            groups,
+            rcvbuf,
+            rmem_alloc,
+            queue,
+            congested,
+            err,
+            lost,
+            filters_forks,
+            netns,
+            hashed,
+            opt,
+            wait,
+        } = self;
+        (*number, *protocol, *pid, *groups) = (source.number, source.protocol, source.pid, source.groups);
+        (*rcvbuf, *congested, *err, *lost) = (source.rcvbuf, source.congested, source.err, source.lost);
+        (*filters_forks, *netns, *hashed, *opt) = (source.filters_forks, source.netns, source.hashed, source.opt);
+        queue.clone_from(&source.queue);
+        match (Rc::get_mut(rmem_alloc), Rc::get_mut(wait)) {
+            (Some(rmem_alloc), Some(wait)) => {
+                rmem_alloc.set(source.rmem_alloc.get());
+                *wait = WaitQueue::default();
+            }
+            // Somebody has kept one of them.
+            _ => (*rmem_alloc, *wait) = (Rc::new(Cell::clone(&source.rmem_alloc)), Rc::default()),
+        }
+    }
 }
 
 /// One protocol: who is bound, and who listens, most recently joined first.
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Table {
     mc_list: VecDeque<SockRef>,
     pids: BTreeMap<i32, SockRef>,
@@ -112,8 +148,21 @@ struct Table {
     shift: u32,
 }
 
+impl Table {
+    fn copy_over(&self, used: &mut Table) {
+        let Table { mc_list, pids, hash, shift } = used;
+        (*hash, *shift) = (self.hash, self.shift);
+        // Most protocols are nobody's; and few runs bind or close, and to look is cheaper than to copy.
+        if !(mc_list.is_empty() && self.mc_list.is_empty()) && *mc_list != self.mc_list {
+            mc_list.clone_from(&self.mc_list);
+        }
+        if !(pids.is_empty() && self.pids.is_empty()) && *pids != self.pids {
+            pids.clone_from(&self.pids);
+        }
+    }
+}
+
 /// The static variables of the file.
-#[derive(Clone)]
 pub(crate) struct Netlink {
     tables: RefCell<Vec<Table>>,
     /// Broadcasts that walk a list; whoever changes one waits for them (`nl_table_users`).
@@ -146,6 +195,24 @@ impl Default for Netlink {
             losses: RefCell::default(),
             sock_create_lite_fails: Cell::new(false),
         }
+    }
+}
+
+impl Netlink {
+    /// See [`Core::copy_over`].
+    pub(crate) fn copy_over(&self, used: &mut Netlink) {
+        let Netlink { tables, users, wait, rover, made, uevent_sock, cn_sock, yields, losses, sock_create_lite_fails } =
+            used;
+        self.tables.borrow().iter().zip(tables.get_mut()).for_each(|(table, used)| table.copy_over(used));
+        users.set(self.users.get());
+        wait.clone_from(&self.wait);
+        rover.set(self.rover.get());
+        made.set(self.made.get());
+        uevent_sock.set(self.uevent_sock.get());
+        cn_sock.set(self.cn_sock.get());
+        yields.clone_from(&self.yields);
+        losses.clone_from(&self.losses);
+        sock_create_lite_fails.set(self.sock_create_lite_fails.get());
     }
 }
 
@@ -444,178 +511,6 @@ fn sk_error_report(core: &Core, sk: SockRef, err: i32) {
     wait.wake_up(&core.m);
 }
 
-/// Gives back the room that a message does not use, if that is at least half of its charge. Models `netlink_trim()`.
-///
-/// A shared message is cloned first. Without memory it goes on untrimmed, and five times as dear (semantics, item 35).
-/// The charge falls by the unused bytes, the data area by less: it is rounded up.
-pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
-    let (delta, charge, users) = core.skb(skb, |s| {
-        core.charge(s, None);
-        (s.tail_room().cast_unsigned(), s.truesize, s.users)
-    });
-    if delta.wrapping_mul(2) < charge {
-        return skb;
-    }
-    let mut skb = skb;
-    if users != 1 {
-        let Ok(copy) = skb_clone(core, skb, gfp).await else { return skb };
-        kfree_skb(core, skb);
-        skb = copy;
-    }
-    // The area was rounded up, the charge is not: experiment G34.
-    let charge = |s: &mut SkBuff| {
-        s.truesize = if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
-    };
-    let _ = expand_head(core, skb, (0, -delta.cast_signed()), gfp, charge).await; // Untrimmed is good enough.
-    skb
-}
-
-/// What happened to one message at one listener.
-enum Delivered {
-    /// Queued; true if the queue is over its limit now.
-    Yes(bool),
-    /// The buffer is full, or the latch is set.
-    No(Why),
-}
-
-/// Models `netlink_broadcast_deliver()`: admission is tested before charging, so a queue may exceed its limit by one.
-#[inline(always)]
-fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> Delivered {
-    core.queue(sk, |s| {
-        let rmem = RMEM.nth(s.number);
-        // The latch is older than the room: experiment G27.
-        if s.congested && !core.has(Fix::NoLatch) {
-            return Delivered::No(Why::Latched);
-        }
-        // What this message adds is not asked for: experiment G29.
-        let adds = if core.has(Fix::ChargeFirst) { core.skb_look(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
-        core.m.touch(rmem, Access::Read);
-        if s.rmem_alloc.get() + adds > s.rcvbuf {
-            return Delivered::No(Why::Full);
-        }
-        let len = core.skb(skb, |skb| {
-            core.charge(skb, Some((&s.rmem_alloc, rmem)));
-            skb.len
-        });
-        s.queue.push_back(skb);
-        core.m.call("sk_data_ready", || vec![("sock", s.number.into()), ("len", len.into())], None);
-        s.wait.wake_up(&core.m);
-        Delivered::Yes(s.rmem_alloc.get() > s.rcvbuf)
-    })
-}
-
-/// A broadcast on its way round the listeners.
-struct Broadcast {
-    skb: Skb,
-    /// A copy that nobody has taken yet.
-    copy: Option<Skb>,
-    gfp: Gfp,
-    failure: bool,
-    delivered: bool,
-    congested: bool,
-    /// A listener's buffer was full, or latched.
-    lost: bool,
-}
-
-/// One listener's turn. Models `do_one_broadcast()`.
-async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
-    let tried = !b.failure || core.has(Fix::OwnCopy);
-    if tried && b.copy.is_none() {
-        b.copy = if skb_get_alone(core, b.skb) { Some(b.skb) } else { skb_clone(core, b.skb, b.gfp).await.ok() };
-        b.failure |= b.copy.is_none();
-    }
-    // One failed clone fails for all who come later in this broadcast, full or not: experiment G31.
-    let Some(copy) = b.copy else {
-        loss::lose(core, sk, if tried { Why::NoCopy } else { Why::Untried });
-        return netlink_overrun(core, sk);
-    };
-    match netlink_broadcast_deliver(core, sk, copy) {
-        Delivered::Yes(over) => {
-            b.congested |= over;
-            b.delivered = true;
-            b.copy = None;
-        }
-        Delivered::No(why) => {
-            loss::lose(core, sk, why);
-            b.lost = true;
-            netlink_overrun(core, sk);
-        }
-    }
-}
-
-/// Sends one message to all listeners of a group, most recently joined first. The message is given away in every case.
-///
-/// Models `net/netlink/af_netlink.c:netlink_broadcast()` (Linux 2.6.11).
-///
-/// The error-free path:
-/// - trims the message ([`netlink_trim`]);
-/// - gives the original to the first listener, a clone ([`site::CLONE_HEAD`]) to each further one;
-/// - yields if a queue went over its limit and `gfp` may sleep: the sender pays for the slow listener.
-///
-/// # Errors
-/// - [`Errno::NoBufs`]: nobody got it, and a clone failed.
-/// - [`Errno::Srch`]: nobody got it, because nobody listens or because every listener is full.
-pub async fn netlink_broadcast(
-    core: &Core,
-    ssk: SockRef,
-    skb: Skb,
-    pid: i32,
-    group: u32,
-    gfp: Gfp,
-) -> Result<(), Errno> {
-    core.m.enter("netlink_broadcast", || {
-        let mut args = core.skb_look(skb, |s| {
-            let args = [("len", s.len), ("truesize", s.truesize), ("data_area", s.end), ("pid", pid.cast_unsigned())];
-            let mut args: Vec<_> = args.into_iter().map(|(name, n)| (name, n.into())).collect();
-            args.extend([("group", group.into()), ("gfp", gfp.0.into())]);
-            args
-        });
-        args.push(("data", core.message(skb, |bytes| bytes.into())));
-        args
-    });
-    let skb = netlink_trim(core, skb, gfp).await;
-    // Nobody notes the group in the message: experiment G12.
-    if core.has(Fix::SenderGroup) {
-        core.skb(skb, |s| s.dst_groups = group);
-    }
-    netlink_lock_table(core);
-    let protocol = core.address(ssk, |s| s.protocol);
-    let mut b = Broadcast { skb, copy: None, gfp, failure: false, delivered: false, congested: false, lost: false };
-    let mut next = 0;
-    // The list keeps still: whoever wants to change it waits in netlink_table_grab().
-    while let Some(sk) = core.table_look(protocol, |t| t.mc_list.get(next).copied()) {
-        next += 1;
-        if sk != ssk
-            && core.address(sk, |s| s.pid != pid && s.groups & group != 0 && !s.filters_forks && core.reaches(s))
-        {
-            core.m.point().await;
-            do_one_broadcast(core, sk, &mut b).await;
-        }
-    }
-    netlink_unlock_table(core);
-    if let Some(copy) = b.copy {
-        kfree_skb(core, copy);
-    }
-    kfree_skb(core, skb);
-    // The sender pays for the slow listener: experiment G33.
-    if b.delivered && b.congested && gfp.may_wait() && !core.has(Fix::NoYield) {
-        core.m.call("yield", Vec::new, None);
-        if let Some(yields) = &mut *core.netlink.yields.borrow_mut() {
-            yields.push((core.m.step(), core.m.lane_name()));
-        }
-        core.m.yield_now().await;
-    }
-    let result = match b {
-        // Who lost it for want of room is told to nobody: experiment G30.
-        Broadcast { lost: true, .. } if core.has(Fix::ToldLoss) => Err(Errno::NoBufs),
-        Broadcast { delivered: true, .. } => Ok(()),
-        Broadcast { failure: true, .. } => Err(Errno::NoBufs),
-        _ => Err(Errno::Srch),
-    };
-    core.m.leave("netlink_broadcast", Some(sim::errno::Rc::rc(&result)));
-    result
-}
-
 /// Whether somebody is in a group's list. Models `netlink_has_listeners()`, which Linux has since 2.6.17.
 ///
 /// One look at the table: no lock, no allocation. A listener that died has left the list; one that filters forks has not.
@@ -654,7 +549,7 @@ pub struct Received {
     pub truncated: bool,
     /// The sender's port id; 0 is the kernel.
     pub from_pid: i32,
-    /// The groups in the sender's address: 0, not the group that was sent to (semantics, item 12).
+    /// The groups in the sender's address: 0, not the group that was sent to (experiment G12).
     pub from_groups: u32,
 }
 
@@ -682,7 +577,7 @@ pub async fn netlink_recvmsg(
         let ready = || core.readable(sk);
         wait.wait_event(&core.m, "net/netlink/af_netlink.c:netlink_recvmsg()", true, ready).await;
     } else {
-        core.m.point().await;
+        sim::point!(core.m);
     }
     let peek = flags & msg::PEEK != 0;
     let found = core.queue(sk, |s| {
@@ -732,7 +627,7 @@ pub fn wake_reader(core: &Core, sk: SockRef) {
 ///
 /// # Violations
 /// [`sim::Rule::UseAfterFree`]: [`site::OPT`] failed, `netlink_create()` freed the sock and left the socket pointing at
-/// it, and `sock_release()` releases it again (semantics, item 26). See [`netlink_release`] for how that ends.
+/// it, and `sock_release()` releases it again (experiment G26). See [`netlink_release`] for how that ends.
 pub async fn netlink_kernel_create(core: &Core, protocol: usize) -> Option<SockRef> {
     if core.netlink.sock_create_lite_fails.get() {
         return None;

@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use sim::mm::{Kind, Ledger, LiveEntry};
-use sim::{Cache, Machine};
+use sim::{Cache, Machine, rare};
 
 use crate::af_netlink::{Netlink, Sock};
 use crate::cn_proc::Listening;
@@ -144,36 +144,57 @@ impl Core {
         })
     }
 
-    /// The same core once more, on a copy of its machine. `None` while it has what copies would share: ksets with the
-    /// functions of their owners, and messages on their way.
+    /// Whether it has what copies would share: ksets with the functions of their owners, and messages on their way.
     #[must_use]
-    pub fn copy(&self, m: Rc<Machine>) -> Option<Core> {
-        let shares = !self.ksets.borrow().is_empty() || !self.subsystems.borrow().is_empty() || !self.skbs.is_empty();
-        let copy = || Core {
-            m,
-            config: self.config.clone(),
-            kobjects: self.kobjects.clone(),
-            ksets: RefCell::default(),
-            subsystems: RefCell::default(),
-            sysfs: self.sysfs.clone(),
-            hotplug_seqnum: self.hotplug_seqnum.clone(),
-            hotplug_path: self.hotplug_path.clone(),
-            usermodehelper_rc: self.usermodehelper_rc.clone(),
-            fork_outcomes: self.fork_outcomes.clone(),
-            env_strings: self.env_strings.clone(),
-            skbs: self.skbs.clone(),
-            socks: self.socks.clone(),
-            netlink: self.netlink.clone(),
-            listening: self.listening.clone(),
-            scratch: Cell::default(),
-        };
-        (!shares).then(copy)
+    pub fn shares(&self) -> bool {
+        !self.ksets.borrow().is_empty() || !self.subsystems.borrow().is_empty() || !self.skbs.is_empty()
+    }
+
+    /// Makes a core that is used up the same as this one, in its room. Its machine is left to whoever owns it.
+    ///
+    /// # Panics
+    /// If [`Core::shares`].
+    pub fn copy_over(&self, used: &mut Core) {
+        assert!(!self.shares(), "it has what copies would share");
+        // By its fields, so that none is forgotten.
+        let Core {
+            m: _,
+            config,
+            kobjects,
+            ksets,
+            subsystems,
+            sysfs,
+            hotplug_seqnum,
+            hotplug_path,
+            usermodehelper_rc,
+            fork_outcomes,
+            env_strings,
+            skbs,
+            socks,
+            netlink,
+            listening,
+            scratch: _,
+        } = used;
+        config.clone_from(&self.config);
+        kobjects.clone_from(&self.kobjects);
+        ksets.get_mut().clear();
+        subsystems.get_mut().clear();
+        self.sysfs.copy_over(sysfs);
+        hotplug_seqnum.clone_from(&self.hotplug_seqnum);
+        hotplug_path.clone_from(&self.hotplug_path);
+        usermodehelper_rc.clone_from(&self.usermodehelper_rc);
+        fork_outcomes.clone_from(&self.fork_outcomes);
+        env_strings.clone_from(&self.env_strings);
+        self.skbs.copy_over(skbs);
+        self.socks.copy_over(socks);
+        self.netlink.copy_over(netlink);
+        listening.clone_from(&self.listening);
     }
 
     /// Whether this defect is repaired here.
     #[inline(always)]
     pub(crate) fn has(&self, fix: Fix) -> bool {
-        self.config.fixes.has(fix)
+        rare(self.config.fixes.has(fix))
     }
 
     /// The same for the one path that every fork takes: given back by hand, so that nothing stands out of line.

@@ -1,12 +1,12 @@
 //! Kobjects: names, paths, reference counts, sysfs. Models `lib/kobject.c` (Linux 2.6.11), in its order.
 //!
 //! DIFFERENCE: a kobject here never goes away: in the kernel it is part of another object, whose memory is its owner's
-//! business. What happens to a dead one (semantics, item 10) can therefore be seen.
+//! business. What happens to a dead one (experiment G10) can therefore be seen.
 
 use std::rc::Rc;
 
 use sim::lock::{Lock, Mode};
-use sim::mm::Buf;
+use sim::mm::{Buf, c_str};
 use sim::touch::{Access, Object};
 use sim::{Errno, Gfp, Handle};
 
@@ -213,11 +213,6 @@ impl Core {
     }
 }
 
-/// The bytes before the first NUL.
-pub(crate) fn c_str(array: &[u8]) -> &[u8] {
-    &array[..array.iter().position(|byte| *byte == 0).unwrap_or(array.len())]
-}
-
 /// Creates the directory and the default attributes. Models `create_dir()` and `populate_dir()`.
 fn create_dir(core: &Core, kobj: KobjId) -> Result<(), Errno> {
     if core.name(kobj).is_none() {
@@ -247,11 +242,16 @@ fn get_ktype(core: &Core, kobj: KobjId) -> Option<Rc<KobjType>> {
 /// # Violations
 /// [`sim::Rule::Oops`] if any of them has no name: `strlen(NULL)`.
 pub async fn get_kobj_path_length(core: &Core, kobj: KobjId) -> u32 {
+    let Some(length) = path_length(core, kobj) else { match core.m.oops("get_kobj_path_length").await {} };
+    length
+}
+
+/// What of it comes before its oops; `None`: one of them has no name.
+#[inline(always)]
+fn path_length(core: &Core, kobj: KobjId) -> Option<u32> {
     let mut length = 1;
-    match core.for_each_name(kobj, |name| length += name.len() + 1) {
-        Some(()) => u32::try_from(length).expect("names are small"),
-        None => match core.m.oops("get_kobj_path_length").await {},
-    }
+    core.for_each_name(kobj, |name| length += name.len() + 1)?;
+    Some(u32::try_from(length).expect("names are small"))
 }
 
 /// Writes the path from its end to its start. Models `fill_kobj_path()`.
@@ -280,8 +280,8 @@ fn fill_kobj_path(core: &Core, kobj: KobjId, path: Handle<Buf>, length: u32) {
 /// # Violations
 /// [`sim::Rule::Oops`] if the object or an ancestor has no name, before anything is allocated.
 pub async fn kobject_get_path(core: &Core, kobj: KobjId, gfp: Gfp) -> Result<Handle<Buf>, Errno> {
-    let length = get_kobj_path_length(core, kobj).await;
-    let path = core.m.kmalloc(site::PATH, length, gfp).await.ok_or(Errno::NoMem)?;
+    let Some(length) = path_length(core, kobj) else { match core.m.oops("get_kobj_path_length").await {} };
+    let path = sim::kmalloc!(core.m, site::PATH, length, gfp).ok_or(Errno::NoMem)?;
     fill_kobj_path(core, kobj, path, length);
     Ok(path)
 }
@@ -315,7 +315,7 @@ async fn unlink(core: &Core, kobj: KobjId) {
 ///
 /// # Errors
 /// [`Errno::NoEnt`] for a NULL pointer; else what sysfs answers. Then the reference on the parent is given back, but
-/// the parent pointer stays: the last put of the object gives it back again (semantics, item 25).
+/// the parent pointer stays: the last put of the object gives it back again (experiment G25).
 pub async fn kobject_add(core: &Core, kobj: Option<KobjId>) -> Result<(), Errno> {
     let kobj = kobject_get(core, kobj).ok_or(Errno::NoEnt)?;
     core.kobj(kobj, |k| {
@@ -377,7 +377,7 @@ pub async fn kobject_register(core: &Core, kobj: Option<KobjId>) -> Result<(), E
 /// - [`Errno::NoMem`]: [`site::NAME`] failed.
 /// - [`Errno::Fault`]: the arguments grew between the two formattings.
 ///
-/// On an error the pointer is unchanged. The array is not: an object whose name lives there is renamed (item 23).
+/// On an error the pointer is unchanged. The array is not: an object whose name lives there is renamed (G23).
 pub async fn kobject_set_name<'a>(
     core: &Core,
     kobj: KobjId,
@@ -469,7 +469,7 @@ fn kobject_cleanup(core: &Core, kobj: KobjId) {
 
 /// Drops a reference; on reaching exactly 0 the object is cleaned up. Models `kobject_put()`: nothing for NULL.
 ///
-/// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (semantics, item 10).
+/// On the static `fork_kobj` one put too many clears the name, and the next fork event oopses (experiment G10).
 pub fn kobject_put(core: &Core, kobj: impl Into<Option<KobjId>>) {
     let Some(kobj) = kobj.into() else { return };
     // Nobody can release a static object, but anybody can put it: experiment G10.

@@ -9,7 +9,7 @@ use sim::{Errno, Gfp, Handle};
 use crate::af_netlink::{NETLINK_KOBJECT_UEVENT, SockRef, netlink_broadcast, netlink_kernel_create};
 use crate::core::Scratch;
 use crate::kobject::{KobjId, KsetId, kobject_get_path};
-use crate::skbuff::{alloc_skb, skb_put_strings};
+use crate::skbuff::{alloc_skb, skb_over_panic, skb_put_strings};
 use crate::vsprintf::{Arg, vsnprintf};
 use crate::{Core, Fix, site};
 
@@ -109,7 +109,7 @@ pub type Envp<'a> = &'a [Option<&'a [u8]>];
 /// - those of [`netlink_broadcast`].
 ///
 /// # Violations
-/// - [`sim::Rule::Bug`]: the environment is larger than the room, 1,024 to 1,087 bytes (`skb_over_panic`, item 15).
+/// - [`sim::Rule::Bug`]: the environment is larger than the room, 1,024 to 1,087 bytes (`skb_over_panic`, G15).
 /// - [`sim::Rule::OutOfBounds`]: fewer than two slots before the NULL, so that the walk starts behind it (P9).
 pub async fn send_uevent(
     core: &Core,
@@ -143,7 +143,9 @@ async fn do_send_uevent(core: &Core, signal: &[u8], obj: &[u8], envp: Option<Env
         core.env_strings.set((all + given, written + given.saturating_sub(2)));
     }
     let strings = envp.unwrap_or_default().iter().skip(2).map_while(|slot| *slot);
-    skb_put_strings(core, skb, &[signal, b"@", obj, b"\0"], strings).await;
+    if let Err((len, put)) = skb_put_strings(core, skb, &[signal, b"@", obj, b"\0"], strings) {
+        match skb_over_panic(core, len, put).await {}
+    }
     netlink_broadcast(core, sock, skb, 0, 1, gfp).await
 }
 
@@ -159,7 +161,7 @@ fn bytes_of(envp: Option<Envp<'_>>) -> u32 {
 /// [`Errno::NoMem`], [`Errno::Inval`] for an unknown action, those of [`send_uevent`].
 ///
 /// # Violations
-/// An unknown action leaks the path (semantics, item 14); whoever checks for leaks finds it.
+/// An unknown action leaks the path (experiment G14); whoever checks for leaks finds it.
 async fn do_kobject_uevent(core: &Core, kobj: KobjId, action: i32, attr: Option<&[u8]>, gfp: Gfp) -> Result<(), Errno> {
     if !core.config.kobject_uevent {
         return Ok(()); // Both callers are empty stubs of include/linux/kobject_uevent.h.
@@ -219,7 +221,7 @@ pub async fn kobject_uevent_atomic(core: &Core, kobj: KobjId, action: i32, attr:
 /// [`Core::fork_outcomes`], which the kernel does not have.
 ///
 /// # Violations
-/// [`sim::Rule::Oops`] if somebody has put the static object, so that it lost its name (semantics, item 10).
+/// [`sim::Rule::Oops`] if somebody has put the static object, so that it lost its name (experiment G10).
 pub async fn kobject_fork(core: &Core, kobj: KobjId, parent: i32, child: i32) {
     enter_kobject_fork(core, parent, child);
     let outcome = do_kobject_fork::<false>(core, kobj, parent, child).await;
@@ -250,7 +252,7 @@ pub async fn kobject_fork_told(core: &Core, kobj: KobjId, parent: i32, child: i3
 async fn do_kobject_fork<const TOLD: bool>(core: &Core, kobj: KobjId, parent: i32, child: i32) -> Result<(), Errno> {
     let path = kobject_get_path(core, kobj, Gfp::KERNEL).await?;
     let slots = u32::try_from(FORK_BUFFER_NB).expect("5") * POINTER;
-    let Some(envp) = core.m.kmalloc(site::FORK_ENVP, slots, Gfp::KERNEL).await else {
+    let Some(envp) = sim::kmalloc!(core.m, site::FORK_ENVP, slots, Gfp::KERNEL) else {
         core.m.kfree(path, "kobject_fork");
         return Err(Errno::NoMem);
     };
@@ -371,7 +373,7 @@ pub struct HotplugEnv<'a> {
     pub envp: &'a mut [Option<Slot>],
     /// How many slots there are, as the kernel says it.
     pub num_envp: i32,
-    /// Bytes left in the buffer, as the kernel says it: may be 0 or less (semantics, item 17).
+    /// Bytes left in the buffer, as the kernel says it: may be 0 or less (experiment G17).
     pub buffer_size: i32,
 }
 
@@ -425,7 +427,7 @@ fn next_seqnum(core: &Core) -> u64 {
 /// - [`send_uevent`], then `call_usermodehelper()`; both results are dropped.
 ///
 /// # Violations
-/// [`sim::Rule::OutOfBounds`]: a path from 980 characters on; nothing bounds `DEVPATH` and `SUBSYSTEM` (item 16).
+/// [`sim::Rule::OutOfBounds`]: a path from 980 characters on; nothing bounds `DEVPATH` and `SUBSYSTEM` (G16).
 pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
     if !core.config.hotplug {
         return; // The empty stub of include/linux/kobject_uevent.h.
@@ -463,10 +465,10 @@ pub async fn kobject_hotplug(core: &Core, kobj: KobjId, action: i32) {
             core.m.call("op_name", args, None);
             name
         });
-        // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (item 18).
+        // Without a name op the text comes from the array, not through the pointer: 19 bytes at the most (G18).
         let name = name.unwrap_or_else(|| match core.has(Fix::WholeSubsystem) {
             true => core.name(kset_kobj).unwrap_or_default(),
-            false => core.kobj_look(kset_kobj, |k| crate::kobject::c_str(&k.name).to_vec()), // Experiment G18.
+            false => core.kobj_look(kset_kobj, |k| sim::mm::c_str(&k.name).to_vec()), // Experiment G18.
         });
         path = kobject_get_path(core, kobj, Gfp::KERNEL).await.ok();
         if let Some(path) = path {
@@ -581,7 +583,7 @@ impl Hotplug<'_> {
 /// [`Errno::NoMem`]:
 /// - no slot left (one must stay for the NULL); nothing changed;
 /// - no room left: the slot points at a truncated copy, `cur_len` has advanced all the same and `cur_index` has not,
-///   so that every later call fails, too (semantics, item 19).
+///   so that every later call fails, too (experiment G19).
 pub fn add_hotplug_env_var(
     env: &mut HotplugEnv<'_>,
     cur_index: &mut i32,

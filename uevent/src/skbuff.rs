@@ -142,7 +142,7 @@ impl Core {
 }
 
 /// Models `skb_over_panic()`: logs, and dies.
-async fn skb_over_panic(core: &Core, len: u32, put: u32) -> std::convert::Infallible {
+pub(crate) async fn skb_over_panic(core: &Core, len: u32, put: u32) -> std::convert::Infallible {
     core.m.printk(|| format!("<6>skput:over: <addr>:{len} put:{put} dev:<NULL>"));
     core.m.bug("net/core/skbuff.c", "skb_over_panic").await
 }
@@ -156,12 +156,7 @@ async fn skb_over_panic(core: &Core, len: u32, put: u32) -> std::convert::Infall
 /// [`Errno::NoMem`]: [`site::SKB_HEAD`] or [`site::SKB_DATA`] failed.
 pub async fn alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     core.m.enter("alloc_skb", || vec![("size", size.into()), ("gfp", gfp.0.into())]);
-    let result = do_alloc_skb(core, size, gfp).await;
-    core.m.leave("alloc_skb", None);
-    result
-}
-
-async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
+    let _leaves = LeavesAllocSkb(core);
     // The data comes after the head, so the head is born without one.
     let sizeof = core.config.sizeof_sk_buff;
     let end = core.skb_data_align(size);
@@ -183,9 +178,9 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
         owner: None,
         payer: None,
     };
-    let allocated = core.skbs.alloc_with(&core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank).await;
+    let allocated = sim::alloc!(core.skbs, &core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank);
     let skb = allocated.ok_or(Errno::NoMem)?;
-    match core.m.kmalloc(site::SKB_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp).await {
+    match sim::kmalloc!(core.m, site::SKB_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp) {
         Some(head) => core.skb(skb, |skb| skb.head = head),
         None => {
             core.skbs.free(&core.m, skb, "alloc_skb");
@@ -193,6 +188,16 @@ async fn do_alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
         }
     }
     Ok(skb)
+}
+
+/// Traces the return of [`alloc_skb`], on every way out. A function of its own around it would keep all of it twice.
+struct LeavesAllocSkb<'a>(&'a Core);
+
+impl Drop for LeavesAllocSkb<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.0.m.leave("alloc_skb", None);
+    }
 }
 
 /// Frees the data of an sk_buff, if no clone uses it.
@@ -286,8 +291,8 @@ pub(crate) async fn expand_head(
         match core.m.bug("net/core/skbuff.c", "pskb_expand_head").await {}
     }
     let end = core.skb_data_align(end.wrapping_add_signed(nhead).wrapping_add_signed(ntail));
-    let head =
-        core.m.kmalloc(site::EXPAND_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp).await.ok_or(Errno::NoMem)?;
+    let head = sim::kmalloc!(core.m, site::EXPAND_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp);
+    let head = head.ok_or(Errno::NoMem)?;
     let data = from.wrapping_add_signed(nhead);
     core.m.memcpy((head, data as usize), (old, from as usize..to as usize), "pskb_expand_head");
     let cloned = core.skb(skb, |skb| {
@@ -340,15 +345,16 @@ fn put<const N: usize>(skb: &mut SkBuff, buf: &mut Buf, parts: &[&[u8]; N]) -> R
 /// Several `skb_put()`, one behind the other: a header, then strings and a NUL behind each of them, which is one
 /// `skb_put()` with its string.
 ///
-/// # Violations
-/// Those of [`skb_put`], with its figures: what fitted is written.
+/// # Errors
+/// The figures of the [`skb_over_panic`] that must follow, as in [`skb_put`]: what fitted is written. It is the caller's, so
+/// that the parts need not outlive an await.
 #[inline]
-pub(crate) async fn skb_put_strings<const N: usize>(
+pub(crate) fn skb_put_strings<'a, const N: usize>(
     core: &Core,
     skb: Skb,
     header: &[&[u8]; N],
-    strings: impl Iterator<Item = &[u8]>,
-) {
+    strings: impl Iterator<Item = &'a [u8]>,
+) -> Result<(), (u32, u32)> {
     // Nobody can come in between, so that one look at the buffer does for all of them.
     let all = |skb: &mut SkBuff, buf: &mut Buf| {
         put(skb, buf, header)?;
@@ -357,7 +363,5 @@ pub(crate) async fn skb_put_strings<const N: usize>(
         }
         Ok(())
     };
-    if let Err((len, put)) = core.skb(skb, |skb| core.data(skb.head, |buf| all(skb, buf))) {
-        match skb_over_panic(core, len, put).await {}
-    }
+    core.skb(skb, |skb| core.data(skb.head, |buf| all(skb, buf)))
 }

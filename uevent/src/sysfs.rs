@@ -17,7 +17,7 @@ use crate::vsprintf::Arg;
 const SYSFS: Object = Object::named("sysfs");
 
 /// What exists under `/sys`, and what fails next.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Sysfs {
     dirs: RefCell<BTreeSet<Vec<u8>>>,
     /// What `sysfs_create_dir()` answers from now on; `None`: whether the path was free.
@@ -27,6 +27,17 @@ pub struct Sysfs {
 }
 
 impl Sysfs {
+    /// See [`Core::copy_over`].
+    pub(crate) fn copy_over(&self, used: &mut Sysfs) {
+        let Sysfs { dirs, dir_answer, file_answer } = used;
+        // Few runs make any, and to look is cheaper than to copy.
+        if *dirs != self.dirs {
+            dirs.clone_from(&self.dirs);
+        }
+        dir_answer.set(self.dir_answer.get());
+        file_answer.set(self.file_answer.get());
+    }
+
     /// Whether a directory of this path (from the root of sysfs, such as `/block/sda`) exists.
     #[must_use]
     pub fn has(&self, path: &[u8]) -> bool {

@@ -1,4 +1,4 @@
-//! The path in kernels of other configurations (semantics, item 11).
+//! The path in kernels of other configurations.
 
 use std::rc::Rc;
 

@@ -4,12 +4,14 @@
 mod live;
 
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use forklab_uevent::netlink::{NetlinkSocket, ProcEvents, Protocol, To};
 use forklab_uevent::source::{Arrival, Loss, Order, Refusal, Trust, UeventSource, Wait};
 use forklab_uevent::wire::connector::ConnectorMessage;
 use forklab_uevent::wire::proc_event::{ProcEvent, What};
+use forklab_uevent::wire::{Message, Shown, emit_keyed};
 use rustix::event::{PollFd, PollFlags, poll};
 
 const SOON: Wait = Wait::AtMost(Duration::from_secs(5));
@@ -164,4 +166,89 @@ fn forks_of_this_process_are_heard_in_order() {
     }
     assert_eq!(seen, ["fork", "exec", "exit"]);
     events.close().expect("said IGNORE");
+}
+
+/// All files of this name below a directory; links are not followed.
+fn files(directory: &Path, name: &str, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files(&entry.path(), name, found),
+            Ok(kind) if kind.is_file() && entry.file_name() == name => found.push(entry.path()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn whatever_this_machine_emits_is_read_and_written_back_byte_for_byte() {
+    if !live::require_sysfs() {
+        return;
+    }
+    let mut files_of_sysfs = Vec::new();
+    files(Path::new("/sys/devices"), "uevent", &mut files_of_sysfs);
+    let mut socket = NetlinkSocket::uevents().expect("may listen");
+    let (mut written, mut heard) = (0, 0);
+    for file in files_of_sysfs {
+        // Some refuse (a driver, a device that is going away): they emit nothing.
+        let uuid = format!("change {:08x}-0000-4000-8000-000000000000 FORKLAB=1", written);
+        if std::fs::write(&file, uuid).is_err() {
+            continue;
+        }
+        written += 1;
+        let mine = format!("SYNTH_UUID={:08x}-0000-4000-8000-000000000000", written - 1);
+        loop {
+            // The kernel sends before the write returns.
+            match socket.receive(Wait::No).expect("received") {
+                Arrival::Message(datagram) => {
+                    let message = Message::parse(datagram.bytes).expect("a kernel's message is well-formed");
+                    message.check().expect("and has nothing odd");
+                    let mut again = Vec::new();
+                    emit_keyed(&mut again, message.action(), message.devpath(), message.keys()).expect("again");
+                    assert_eq!(Shown(&again).to_string(), Shown(datagram.bytes).to_string());
+                    heard += 1;
+                    if message.strings().any(|string| string == mine.as_bytes()) {
+                        break;
+                    }
+                }
+                // Its uevent_ops have a filter, which kept it back.
+                Arrival::Nothing => break,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    eprintln!("{written} uevent files written, {heard} messages heard");
+    assert!(written > 0 && heard > 0, "{written} written, {heard} heard");
+}
+
+#[test]
+fn nothing_that_another_sender_sends_is_believed_or_panics() {
+    if !live::require_net_admin() {
+        return;
+    }
+    let mut hears = NetlinkSocket::open(Protocol::Usersock, 1 << 8).expect("may join");
+    let speaks = NetlinkSocket::open(Protocol::Usersock, 0).expect("may open");
+    let forged = b"add@/x\0ACTION=add\0DEVPATH=/x\0SUBSYSTEM=mem\0SEQNUM=1\0";
+    let truncated = &forged[..20];
+    let oversized = vec![b'a'; 100_000];
+    let random: Vec<Vec<u8>> = (0..200u32).map(|n| (0..n).map(|i| (i * 31 + n * 7) as u8).collect()).collect();
+    let hostile = [&forged[..], truncated, b"\0", b"\xff\xfe@\xff\0", &oversized];
+    let all: Vec<&[u8]> = hostile.into_iter().chain(random[1..].iter().map(Vec::as_slice)).collect();
+    let (mut refused, mut cut) = (0, 0);
+    for bytes in &all {
+        speaks.send(bytes, To::Groups(1 << 8)).expect("sent");
+        match hears.receive(SOON).expect("received") {
+            Arrival::Refused(datagram, Refusal::NotKernel(_)) => {
+                assert_eq!(datagram.bytes, *bytes);
+                let _ = Message::parse(datagram.bytes).map(|message| message.check());
+                let _ = ConnectorMessage::parse(datagram.bytes).map(|message| ProcEvent::parse(&message));
+                refused += 1;
+            }
+            Arrival::Lost(Loss::Truncated { of, .. }) => {
+                assert_eq!(of, oversized.len());
+                cut += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((refused, cut), (all.len() - 1, 1));
 }

@@ -56,10 +56,14 @@ struct Node {
 }
 
 impl Cbus {
-    /// For a kernel that is copied; `None` while events wait.
-    pub(super) fn copy(&self) -> Option<Cbus> {
-        let nothing_waits = self.list.borrow().is_empty();
-        nothing_waits.then(|| Cbus { longest: self.longest.clone(), ..Cbus::default() })
+    /// Events wait: copies of a kernel would share them.
+    pub(super) fn shares(&self) -> bool {
+        !self.list.borrow().is_empty()
+    }
+
+    /// See [`System::copy_over`].
+    pub(super) fn copy_over(&self, used: &mut Cbus) {
+        *used = Cbus { longest: self.longest.clone(), ..Cbus::default() };
     }
 }
 

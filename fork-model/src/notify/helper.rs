@@ -45,10 +45,14 @@ pub struct Khelper {
 }
 
 impl Khelper {
-    /// For a kernel that is copied; `None` while it runs, or jobs wait.
-    pub(super) fn copy(&self) -> Option<Khelper> {
-        let idle = !self.runs.get() && self.queue.borrow().is_empty();
-        idle.then(|| Khelper { born: self.born.clone(), ..Khelper::default() })
+    /// It runs, or jobs wait: copies of a kernel would share them.
+    pub(super) fn shares(&self) -> bool {
+        self.runs.get() || !self.queue.borrow().is_empty()
+    }
+
+    /// See [`System::copy_over`].
+    pub(super) fn copy_over(&self, used: &mut Khelper) {
+        *used = Khelper { born: self.born.clone(), ..Khelper::default() };
     }
 }
 

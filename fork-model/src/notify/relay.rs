@@ -49,9 +49,9 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// For a kernel that is copied; `None` if somebody has asked for signals.
-    pub(super) fn copy(&self) -> Option<Relay> {
-        self.list.borrow().is_empty().then(Relay::default)
+    /// Somebody has asked for signals: copies of a kernel would share it.
+    pub(super) fn shares(&self) -> bool {
+        !self.list.borrow().is_empty()
     }
 }
 

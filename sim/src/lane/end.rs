@@ -48,8 +48,15 @@ impl Machine {
     }
 
     fn finish(&self) -> Ended {
-        let mut lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
+        {
+            let lanes = &mut *self.lanes.borrow_mut();
+            if lanes.all.is_empty() {
+                lanes.clear();
+                return ended; // Nobody is left, as nearly always.
+            }
+        }
+        let mut lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         for (i, lane) in &lanes.all {
             if lane.state == State::Runnable && ended != Ended::Stopped {
                 self.tell_blocked(lane.name, RUNQUEUE, Access::Write);
@@ -66,7 +73,7 @@ impl Machine {
                 let held: Vec<_> = self.locks.borrow()[i]
                     .held
                     .iter()
-                    .map(|(lock, step)| format!("{lock} (since step {step})"))
+                    .map(|(lock, step, _)| format!("{lock} (since step {step})"))
                     .collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
@@ -76,7 +83,7 @@ impl Machine {
         self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
         lanes.clear();
         *self.lanes.borrow_mut() = lanes;
-        self.runnable.set(0);
+        self.set_runnable(0);
         self.closing.set(false);
         ended
     }

@@ -20,7 +20,9 @@ enum Cpu {
 pub(crate) struct Lanes {
     pub(crate) all: Slab<LaneState>,
     /// Lanes that want a CPU and have none, longest waiting first.
-    pub(super) queue: Vec<Lane>,
+    queue: Vec<Lane>,
+    /// How many of them can run: one that was displaced and now waits for a spinlock is in the queue, too.
+    queued: u32,
     cpus: Vec<Cpu>,
     /// How many of them are idle, and on how many a lane can go on.
     idle: u32,
@@ -58,6 +60,7 @@ impl Lanes {
     pub(super) fn clear(&mut self) {
         self.all.clear();
         self.queue.clear();
+        self.queued = 0;
         self.cpus.fill(Cpu::Idle);
         (self.idle, self.running) = (u32::try_from(self.cpus.len()).expect("few CPUs"), 0);
     }
@@ -80,22 +83,24 @@ impl Lanes {
     /// How many may step next. `me` has just run, and may go on.
     #[inline]
     pub(super) fn count(&self, me: Option<(Lane, Stay)>) -> u32 {
-        let mut n = self.running;
-        if self.queue_counts(me) {
-            n += u32::try_from(self.queued().count()).expect("fewer lanes than 2^32");
-        }
-        n
+        self.running + if self.queue_counts(me) { self.queued } else { 0 }
     }
 
     /// Whether somebody of the queue could have a CPU.
     #[inline]
     fn queue_counts(&self, me: Option<(Lane, Stay)>) -> bool {
-        !self.queue.is_empty() && (self.idle > 0 || me.is_some_and(|(_, stay)| stay != Stay::OnCpu))
+        self.queued > 0 && (self.idle > 0 || me.is_some_and(|(_, stay)| stay != Stay::OnCpu))
     }
 
-    /// Those of the queue who can run: one that was displaced and now waits for a spinlock is there, too.
+    /// Those of the queue who can run.
     fn queued(&self) -> impl Iterator<Item = Lane> {
         self.queue.iter().copied().filter(|lane| self.all[lane.0 as usize].state == State::Runnable)
+    }
+
+    /// The `n`-th of them. Nearly always everybody can.
+    #[inline]
+    fn nth_queued(&self, n: usize) -> Option<Lane> {
+        if self.queue.len() == self.queued as usize { self.queue.get(n).copied() } else { self.queued().nth(n) }
     }
 
     /// Everybody who may step next, in order: whom the calm run takes first.
@@ -142,7 +147,7 @@ impl Lanes {
                 _ => {}
             }
         }
-        let queued = if self.queue_counts(me) { self.queued().nth(before as usize) } else { None };
+        let queued = if self.queue_counts(me) { self.nth_queued(before as usize) } else { None };
         queued.or(lane).expect("as many as were counted")
     }
 
@@ -154,7 +159,7 @@ impl Lanes {
         let idle = if self.idle > 0 { self.cpus.iter().position(|cpu| *cpu == Cpu::Idle) } else { None };
         let cpu = idle.unwrap_or_else(|| {
             let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
-            self.queue.push(out);
+            self.enqueue(out);
             self.leave_cpu(out).expect("the displaced lane ran") as usize
         });
         self.unqueue(lane);
@@ -164,10 +169,17 @@ impl Lanes {
         true
     }
 
-    /// Takes a lane out of the queue if it is there; nobody is there twice.
+    /// A lane that can run has no CPU.
+    pub(super) fn enqueue(&mut self, lane: Lane) {
+        self.queue.push(lane);
+        self.queued += 1;
+    }
+
+    /// Takes a lane that could run out of the queue if it is there; nobody is there twice.
     pub(super) fn unqueue(&mut self, lane: Lane) {
         if let Some(at) = self.queue.iter().position(|queued| *queued == lane) {
             self.queue.remove(at);
+            self.queued -= 1;
         }
     }
 
@@ -180,12 +192,19 @@ impl Lanes {
         Some(cpu)
     }
 
-    /// A lane waits for a spinlock, or does so no longer. If it has a CPU, that one is busy all the same.
+    /// A lane waits for a spinlock, or does so no longer. If it has a CPU, that one is busy all the same; else it is queued.
     pub(super) fn spin(&mut self, lane: Lane, spins: bool) {
-        if let Some(cpu) = self.all[lane.0 as usize].cpu {
-            let (does, running) =
-                if spins { (Cpu::Spins, self.running - 1) } else { (Cpu::Runs(lane), self.running + 1) };
-            (self.cpus[cpu as usize], self.running) = (does, running);
+        let can_run = match self.all[lane.0 as usize].cpu {
+            Some(cpu) => {
+                self.cpus[cpu as usize] = if spins { Cpu::Spins } else { Cpu::Runs(lane) };
+                &mut self.running
+            }
+            None => &mut self.queued,
+        };
+        if spins {
+            *can_run -= 1;
+        } else {
+            *can_run += 1;
         }
     }
 

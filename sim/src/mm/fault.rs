@@ -129,6 +129,11 @@ impl Faults {
         &self.first
     }
 
+    /// Whether anything was ever asked for.
+    pub(crate) fn has_any(&self) -> bool {
+        self.is_active() || !self.hits.is_empty() || !self.first.is_empty()
+    }
+
     /// Notes one that failed.
     pub(crate) fn note(&mut self, failed: Failed) {
         if self.first.len() < FIRST {

@@ -6,7 +6,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::ops::Range;
 
 use serde::Serialize;
 
@@ -15,14 +14,15 @@ use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
 use crate::machine::Machine;
+use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 use crate::violation::Rule;
 
-mod kmalloc;
+mod buf;
 mod touched;
 
-pub use kmalloc::Kmalloc;
+pub use buf::{Buf, c_str};
 pub use touched::Part;
 
 /// What a freed object is filled with (`POISON_FREE`): a 32-bit field of it reads 0x6b6b6b6b = 1802201963.
@@ -104,7 +104,6 @@ impl<T> Handle<T> {
 pub struct Stale;
 
 /// A piece of memory, and who allocated it. Freed memory keeps what was in it until it is used again.
-#[derive(Clone)]
 struct Entry<T> {
     seq: u64,
     step: u64,
@@ -116,6 +115,20 @@ struct Entry<T> {
     /// While it is free: the one that was freed before it.
     next_free: Option<u32>,
     value: T,
+}
+
+impl<T: Clone> Clone for Entry<T> {
+    fn clone(&self) -> Entry<T> {
+        Entry { value: self.value.clone(), ..*self }
+    }
+
+    /// In the room of another one, see [`Cache::copy_over`].
+    fn clone_from(&mut self, source: &Entry<T>) {
+        let Entry { seq, step, site, lane, size, generation, next_free, value } = self;
+        (*seq, *step, *site, *lane, *size) = (source.seq, source.step, source.site, source.lane, source.size);
+        (*generation, *next_free) = (source.generation, source.next_free);
+        value.clone_from(&source.value);
+    }
 }
 
 /// Who freed the last object of a slot.
@@ -203,11 +216,16 @@ impl Memory {
         seq
     }
 
-    /// The same numbers and totals, for a machine that is copied. Nothing fails in it.
-    pub(crate) fn copy(&self) -> Memory {
-        let Memory { seq, failed, bytes, frees, .. } = self;
-        let (seq, failed, bytes, frees) = (seq.clone(), failed.clone(), bytes.clone(), frees.clone());
-        Memory { seq, failed, bytes, frees, ..Memory::default() }
+    /// The same numbers and totals in the place of others. Nothing fails there.
+    pub(crate) fn copy_over(&self, used: &Memory) {
+        let Memory { seq, failed, bytes, frees, faulty, faults } = used;
+        seq.set(self.seq.get());
+        failed.set(self.failed.get());
+        bytes.set(self.bytes.get());
+        frees.set(self.frees.get());
+        if faulty.replace(false) || faults.borrow().has_any() {
+            faults.take();
+        }
     }
 
     /// Changes what fails from now on.
@@ -224,40 +242,34 @@ pub struct Cache<T> {
     kind: Kind,
     /// What an explorer calls its objects, see [`Machine::touch`].
     object: Object,
-    objects: RefCell<Vec<Entry<T>>>,
+    slots: RefCell<Slots<T>>,
     /// The object that was freed last: it is the first to be used again.
     first_free: Cell<Option<u32>>,
     /// How many objects are not free.
     live: Cell<usize>,
     /// The generation of the next object: one number for all slots, so that a new object need not ask its slot's grave.
     generation: Cell<NonZeroU32>,
-    graves: RefCell<Vec<Grave>>,
     /// What an explorer calls objects that were allocated while it listened.
     names: RefCell<BTreeMap<NonZeroU32, Object>>,
 }
 
-/// Objects for which a copied cache has room: else the first allocation in a copied kernel would move all that it has.
-const ROOM: usize = 8;
-
-/// A copy of a list, with room for more.
-fn with_room<T: Clone>(list: &[T]) -> Vec<T> {
-    let mut copy = Vec::with_capacity(list.len() + ROOM);
-    copy.extend_from_slice(list);
-    copy
+/// The memory of a cache. Graves are apart: most slots of a large machine have none.
+struct Slots<T> {
+    objects: Vec<Entry<T>>,
+    graves: Vec<Grave>,
 }
 
-impl<T: Clone> Clone for Cache<T> {
-    fn clone(&self) -> Cache<T> {
-        Cache {
-            kind: self.kind,
-            object: self.object,
-            objects: RefCell::new(with_room(&self.objects.borrow())),
-            first_free: self.first_free.clone(),
-            live: self.live.clone(),
-            generation: self.generation.clone(),
-            graves: RefCell::new(with_room(&self.graves.borrow())),
-            names: self.names.clone(),
-        }
+impl<T: Clone> Cache<T> {
+    /// The same objects in the place of those of a cache that is used up, and in its room.
+    pub fn copy_over(&self, used: &Cache<T>) {
+        let Cache { kind: _, object: _, slots, first_free, live, generation, names } = used;
+        let (mut slots, from) = (slots.borrow_mut(), self.slots.borrow());
+        slots.objects.clone_from(&from.objects);
+        slots.graves.clone_from(&from.graves);
+        first_free.set(self.first_free.get());
+        live.set(self.live.get());
+        generation.set(self.generation.get());
+        names.borrow_mut().clone_from(&self.names.borrow());
     }
 }
 
@@ -274,11 +286,10 @@ impl<T> Cache<T> {
         Cache {
             kind,
             object: Object::named("kmem_cache"),
-            objects: RefCell::new(Vec::new()),
+            slots: RefCell::new(Slots { objects: Vec::new(), graves: Vec::new() }),
             first_free: Cell::new(None),
             live: Cell::new(0),
             generation: Cell::new(NonZeroU32::MIN),
-            graves: RefCell::new(Vec::new()),
             names: RefCell::new(BTreeMap::new()),
         }
     }
@@ -321,30 +332,39 @@ impl<T> Cache<T> {
     }
 
     /// The same, with a value that is made only if the allocation succeeds.
-    #[inline]
-    #[expect(
-        clippy::manual_async_fn,
-        reason = "an async fn keeps each argument twice: a fork and exit took 4 % longer"
-    )]
-    pub fn alloc_with(
+    ///
+    /// Hot code writes [`alloc!`](crate::alloc), which makes no future where nobody could get in.
+    pub async fn alloc_with(
         &self,
         m: &Machine,
         site: Site,
         size: u32,
         gfp: Gfp,
         value: impl FnOnce() -> T,
-    ) -> impl Future<Output = Option<Handle<T>>> {
-        async move {
-            m.alloc_point(gfp).await;
-            let seq = self.try_alloc(m, site, size, gfp)?;
-            Some(self.insert(m, seq, site.0, size, value))
-        }
+    ) -> Option<Handle<T>> {
+        m.alloc_point(gfp).await;
+        self.alloc_now(m, site, size, gfp, value)
     }
 
-    /// What of an allocation comes behind its point: its number, if it succeeds.
+    /// What of an allocation comes behind its point.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn alloc_now(
+        &self,
+        m: &Machine,
+        site: Site,
+        size: u32,
+        gfp: Gfp,
+        value: impl FnOnce() -> T,
+    ) -> Option<Handle<T>> {
+        let seq = self.try_alloc(m, site, size, gfp)?;
+        Some(self.insert(m, seq, site.0, size, value))
+    }
+
+    /// The number of the allocation, if it succeeds.
     #[inline]
     fn try_alloc(&self, m: &Machine, site: Site, size: u32, gfp: Gfp) -> Option<u64> {
-        let ok = !m.mem.faulty.get() || !m.should_fail(site.0, size, gfp);
+        let ok = !rare(m.mem.faulty.get()) || !m.should_fail(site.0, size, gfp);
         let seq = m.mem.count_alloc(size, ok);
         m.trace.emit(m, || What::Alloc { seq, site: site.0, kind: self.kind, size, gfp, ok });
         ok.then_some(seq)
@@ -374,7 +394,7 @@ impl<T> Cache<T> {
         (seq, site, size): (u64, &'static str, u32),
         put: impl FnOnce(Option<&mut T>) -> Option<T>,
     ) -> Handle<T> {
-        let objects = &mut *self.objects.borrow_mut();
+        let objects = &mut self.slots.borrow_mut().objects;
         let generation = self.generation.get();
         self.generation.set(generation.checked_add(1).unwrap_or(NonZeroU32::MIN));
         self.live.set(self.live.get() + 1);
@@ -412,7 +432,7 @@ impl<T> Cache<T> {
 
     #[inline(always)]
     fn get<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&mut T) -> R) -> Result<R, Stale> {
-        match self.objects.borrow_mut().get_mut(handle.index as usize) {
+        match self.slots.borrow_mut().objects.get_mut(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => return Ok(f(&mut object.value)),
             _ => {}
         }
@@ -432,7 +452,7 @@ impl<T> Cache<T> {
             m.touch(self.object.nth(one.index), Access::Write);
             m.touch(self.object.nth(other.index), Access::Write);
         }
-        let objects = &mut *self.objects.borrow_mut();
+        let objects = &mut self.slots.borrow_mut().objects;
         let [first, second] = objects.get_disjoint_mut([one.index as usize, other.index as usize]).ok()?;
         let there = first.generation == Some(one.generation) && second.generation == Some(other.generation);
         there.then(|| f(&mut first.value, &mut second.value))
@@ -445,7 +465,7 @@ impl<T> Cache<T> {
     #[inline]
     pub fn read<R>(&self, m: &Machine, handle: Handle<T>, who: &str, f: impl FnOnce(&T) -> R) -> Result<R, Stale> {
         self.touch(m, handle, Access::Read);
-        match self.objects.borrow().get(handle.index as usize) {
+        match self.slots.borrow().objects.get(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => return Ok(f(&object.value)),
             _ => {}
         }
@@ -455,8 +475,9 @@ impl<T> Cache<T> {
 
     /// Looks at the object if it is still there; asking is no use.
     pub fn peek<R>(&self, handle: Handle<T>, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let objects = self.objects.borrow();
-        objects
+        let slots = self.slots.borrow();
+        slots
+            .objects
             .get(handle.index as usize)
             .filter(|object| object.generation == Some(handle.generation))
             .map(|object| f(&object.value))
@@ -468,10 +489,12 @@ impl<T> Cache<T> {
     #[inline]
     pub fn free(&self, m: &Machine, handle: Handle<T>, by: &'static str) -> bool {
         self.touch(m, handle, Access::Write);
-        let objects = &mut *self.objects.borrow_mut();
+        let mut slots = self.slots.borrow_mut();
+        let Slots { objects, graves } = &mut *slots;
         let object = match objects.get_mut(handle.index as usize) {
             Some(object) if object.generation == Some(handle.generation) => object,
             _ => {
+                drop(slots);
                 self.report_stale(m, handle, Rule::DoubleFree, "double free", by);
                 return false;
             }
@@ -479,11 +502,10 @@ impl<T> Cache<T> {
         object.generation = None;
         object.next_free = self.first_free.replace(Some(handle.index));
         self.live.set(self.live.get() - 1);
-        let graves = &mut *self.graves.borrow_mut();
-        let grave = Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
+        let grave = || Grave { generation: Some(handle.generation), step: m.step(), lane: m.lane_name(), by };
         match graves.get_mut(handle.index as usize) {
-            Some(old) => *old = grave,
-            None => first_grave(graves, handle.index as usize, grave),
+            Some(old) => *old = grave(), // Made in its place.
+            None => first_grave(graves, handle.index as usize, grave()),
         }
         m.mem.frees.set(m.mem.frees.get() + 1);
         m.trace.emit(m, || What::Free { seq: object.seq, site: Some(object.site), by });
@@ -493,8 +515,8 @@ impl<T> Cache<T> {
     #[cold]
     #[inline(never)]
     fn report_stale(&self, m: &Machine, handle: Handle<T>, rule: Rule, what: &str, who: &str) {
-        let graves = self.graves.borrow();
-        let cause = graves.get(handle.index as usize).map(|grave| {
+        let slots = self.slots.borrow();
+        let cause = slots.graves.get(handle.index as usize).map(|grave| {
             let reused =
                 if grave.generation == Some(handle.generation) { "" } else { "; reused and freed again since" };
             format!("freed by lane {} in step {} ({}){reused}", grave.lane, grave.step, grave.by)
@@ -514,184 +536,37 @@ impl<T> Ledger for Cache<T> {
         };
         // Static memory has the number 0.
         let is_leak = |object: &&Entry<T>| object.generation.is_some() && object.seq > seq;
-        out.extend(self.objects.borrow().iter().filter(is_leak).map(entry));
+        out.extend(self.slots.borrow().objects.iter().filter(is_leak).map(entry));
     }
 }
 
-/// The bytes behind a `kmalloc()`.
-///
-/// They grow as they are written, also past what was asked for: the kernel's memory does not end there either.
-#[derive(Clone, Debug, Default)]
-pub struct Buf {
-    bytes: Vec<u8>,
-    size: u32,
-    site: &'static str,
-    /// Users of the data of a socket buffer (`skb_shared_info.dataref`).
-    pub dataref: u32,
-}
-
-impl Buf {
-    /// What was written, from the start to the last byte ever written.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Writes at an offset, as C does: bytes in between that nobody wrote read as `POISON_INUSE`.
-    #[inline]
-    pub fn put(&mut self, offset: usize, bytes: &[u8]) {
-        if offset == self.bytes.len() {
-            return self.bytes.extend_from_slice(bytes); // As nearly always: no poison to be overwritten at once.
+/// [`Cache::alloc_with`], awaited. A future is made only where somebody could get in.
+#[macro_export]
+macro_rules! alloc {
+    ($cache:expr, $m:expr, $site:expr, $size:expr, $gfp:expr, $value:expr) => {
+        if $m.passes_to_alloc($gfp) {
+            $cache.alloc_now($m, $site, $size, $gfp, $value)
+        } else {
+            $cache.alloc_with($m, $site, $size, $gfp, $value).await
         }
-        let end = offset + bytes.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, POISON_INUSE);
-        }
-        self.bytes[offset..end].copy_from_slice(bytes);
-    }
-
-    /// The C string at an offset, without its NUL; up to the last byte written if there is none.
-    #[must_use]
-    pub fn c_str(&self, offset: usize) -> &[u8] {
-        let rest = self.bytes.get(offset..).unwrap_or_default();
-        &rest[..rest.iter().position(|byte| *byte == 0).unwrap_or(rest.len())]
-    }
-
-    /// How many bytes were asked for.
-    #[must_use]
-    pub fn size(&self) -> u32 {
-        self.size
-    }
-
-    /// How far past the end something was written.
-    #[must_use]
-    pub fn overflow(&self) -> usize {
-        self.bytes.len().saturating_sub(self.size as usize)
-    }
+    };
 }
 
 impl Machine {
-    /// Models `kmalloc()`. See [`Cache::alloc`].
-    #[inline]
-    pub fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Kmalloc<'_> {
-        Kmalloc::new(site, size, gfp, self.alloc_point(gfp))
-    }
-
-    /// What of a `kmalloc()` comes behind its point.
+    /// The point of an allocation is passed: it may sleep if it wants to, and nobody could get in.
+    #[doc(hidden)]
     #[inline(always)]
-    fn kmalloc_now(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
-        let seq = self.kmalloc.try_alloc(self, site, size, gfp)?;
-        // The bytes of the buffer that was there before are overwritten: a run does not allocate for each message.
-        let put = |free: Option<&mut Buf>| match free {
-            Some(buf) => {
-                buf.bytes.clear();
-                (buf.size, buf.site, buf.dataref) = (size, site.0, 1);
-                None
-            }
-            None => Some(Buf { bytes: Vec::new(), size, site: site.0, dataref: 1 }),
-        };
-        Some(self.kmalloc.insert_with(self, (seq, site.0, size), put))
+    #[must_use]
+    pub fn passes_to_alloc(&self, gfp: Gfp) -> bool {
+        !rare(gfp.may_wait() && self.in_atomic()) && self.passes()
     }
 
     /// The point of an allocation, which may sleep if `gfp` says so.
-    #[inline]
     fn alloc_point(&self, gfp: Gfp) -> Point<'_> {
         if gfp.may_wait() {
             self.might_sleep("mm/slab.c:cache_alloc_debugcheck_before()");
         }
         self.point()
-    }
-
-    /// Models `kfree()` of a pointer that is not NULL. `by` is the function that frees.
-    #[inline]
-    pub fn kfree(&self, handle: Handle<Buf>, by: &'static str) {
-        self.kmalloc.free(self, handle, by);
-    }
-
-    /// Models `kfree(NULL)`: nothing, but it is seen.
-    pub fn kfree_null(&self, by: &'static str) {
-        self.trace.emit(self, || What::Free { seq: 0, site: None, by });
-    }
-
-    /// Appends to the bytes written so far; see [`Machine::write_at`].
-    #[inline]
-    pub fn write(&self, handle: Handle<Buf>, bytes: &[u8], who: &str) {
-        self.write_with(handle, who, |buf| buf.bytes.extend_from_slice(bytes));
-    }
-
-    /// Writes at an offset of a buffer; `who` is the function that writes.
-    ///
-    /// # Violations
-    /// [`Rule::OutOfBounds`] past the size asked for (the bytes are written all the same), [`Rule::UseAfterFree`].
-    #[inline(always)]
-    pub fn write_at(&self, handle: Handle<Buf>, offset: usize, bytes: &[u8], who: &str) {
-        self.write_with(handle, who, |buf| buf.put(offset, bytes));
-    }
-
-    /// Copies bytes of one buffer into another; `who` is the function that copies.
-    ///
-    /// # Violations
-    /// Those of [`Machine::write_at`].
-    pub fn memcpy(&self, to: (Handle<Buf>, usize), from: (Handle<Buf>, Range<usize>), who: &str) {
-        let copied = self.kmalloc.with_both(self, (from.0, to.0), |from_buf, buf| {
-            let before = buf.overflow();
-            buf.put(to.1, &from_buf.bytes[from.1.clone()]);
-            (buf.overflow() > before).then_some((buf.overflow(), buf.size, buf.site))
-        });
-        match copied {
-            Some(None) => {}
-            Some(Some((by, size, site))) => self.report_overflow(by, size, site, who),
-            None => self.memmove(to, from, who),
-        }
-    }
-
-    /// The same if they are one buffer, or one of them is gone, which is reported; nothing is copied then.
-    #[cold]
-    fn memmove(&self, to: (Handle<Buf>, usize), from: (Handle<Buf>, Range<usize>), who: &str) {
-        let Ok(bytes) = self.buf(from.0, who, |buf| buf.bytes[from.1].to_vec()) else { return };
-        self.write_at(to.0, to.1, &bytes, who);
-    }
-
-    #[inline]
-    fn write_with(&self, handle: Handle<Buf>, who: &str, write: impl FnOnce(&mut Buf)) {
-        let over = self.kmalloc.with(self, handle, who, |buf| {
-            let before = buf.overflow();
-            write(buf);
-            (buf.overflow() > before).then_some((buf.overflow(), buf.size, buf.site))
-        });
-        if let Ok(Some((by, size, site))) = over {
-            self.report_overflow(by, size, site, who);
-        }
-    }
-
-    #[cold]
-    fn report_overflow(&self, by: usize, size: u32, site: &str, who: &str) {
-        let class = size_class(size)
-            .map_or("no size class holds so much".into(), |class| format!("its size class holds {class}"));
-        let bytes = if by == 1 { "byte" } else { "bytes" };
-        self.report(
-            Rule::OutOfBounds,
-            format!("{who} wrote {by} {bytes} past the {size} bytes of {site} ({class})"),
-            None,
-        );
-    }
-
-    /// Reads or changes a buffer; see [`Cache::with`].
-    ///
-    /// # Errors
-    /// [`Stale`] if it was freed.
-    #[inline]
-    pub fn buf<R>(&self, handle: Handle<Buf>, who: &str, f: impl FnOnce(&mut Buf) -> R) -> Result<R, Stale> {
-        self.kmalloc.with(self, handle, who, f)
-    }
-
-    /// Looks at a buffer; see [`Cache::read`].
-    ///
-    /// # Errors
-    /// [`Stale`] if it was freed.
-    #[inline]
-    pub fn buf_look<R>(&self, handle: Handle<Buf>, who: &str, f: impl FnOnce(&Buf) -> R) -> Result<R, Stale> {
-        self.kmalloc.read(self, handle, who, f)
     }
 
     /// Everything still allocated in these caches and in `kmalloc()`, oldest first.

@@ -13,7 +13,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, obey, object, pi
 
 const LAW: Law = Law { id: "G22", sentence: "a kset is asked about an event only if the action has a name" };
 
-/// Item 22: the filter operation is asked before the action is looked up.
+/// The filter operation is asked before the action is looked up.
 ///
 /// A filter may keep account of what it lets through; for an unknown action nothing goes through, and it is not told.
 ///
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a filter is asked about an action that does not exist",
     says: "kobject_hotplug() asks the kset's filter before it looks up the action. For a number that is no action the filter \
            answers for an event that can never be sent, and is not told what became of it.",
+    source: "lib/kobject_uevent.c: kobject_hotplug()",
     mended_by: "here: the action is looked up first",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ActionFirst),

@@ -12,7 +12,7 @@ use super::stage::{alone, kernel, pick};
 
 const LAW: Law = Law { id: "G40", sentence: "the free counter of a page of pids equals its clear bits" };
 
-/// Item 40: `free_pidmap()` clears the bit and counts, and checks neither bit nor page.
+/// `free_pidmap()` clears the bit and counts, and checks neither bit nor page.
 ///
 /// A second free of the same pid inflates the page's counter for good: a full page then looks as if it had room, and is
 /// searched in vain. A pid whose page was never allocated follows NULL.
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a pid that is freed twice is counted twice",
     says: "free_pidmap() clears the pid's bit and raises the page's counter of free pids, whether the bit was set or not, and \
            without a look whether the page exists. The counter then promises pids that are not there.",
+    source: "kernel/pid.c: free_pidmap()",
     mended_by: "here: the bit is tested, and a pid that is not in use is not freed",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::CheckedFree),

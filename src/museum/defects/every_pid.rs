@@ -12,7 +12,7 @@ use super::stage::{alone, judged_on_the_way, kernel, number, obey};
 
 const LAW: Law = Law { id: "G37", sentence: "a pid is given as long as one is free" };
 
-/// Item 37: the search stops before `last_pid`, and does not start again from 300 if that was the last one.
+/// The search stops before `last_pid`, and does not start again from 300 if that was the last one.
 ///
 /// If the only free pid is `last_pid` itself, the second look at its page ends one bit too early, and `fork()` answers
 /// -EAGAIN. If `last_pid` is 300 it gives up when it wraps.
@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "fork() fails though a pid is free",
     says: "alloc_pidmap() looks at the page it began in twice, and the second time stops before last_pid. If last_pid is the \
            only number that is free, the fork fails with -EAGAIN.",
+    source: "kernel/pid.c: alloc_pidmap()",
     mended_by: "here: the second look takes the whole page, and a wrap to 300 is no reason to give up",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::EveryPid),

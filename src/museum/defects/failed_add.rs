@@ -13,7 +13,7 @@ use super::stage::{alone, judged_on_the_way, kernel, obey, object, pick};
 const LAW: Law =
     Law { id: "G25", sentence: "a parent has a reference for its owner and one for each child that was added to it" };
 
-/// Item 25: on an error the parent's reference is given back, but the parent pointer stays.
+/// On an error the parent's reference is given back, but the parent pointer stays.
 ///
 /// When the owner of the child puts it, as it must, cleanup follows the pointer and puts the parent once more: its count
 /// reaches 0 under its owner, and it loses its name. The same with a kset, whose object is the implied parent. Later
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a failed kobject_add() takes a reference of the parent that is not its own",
     says: "When sysfs refuses a new object, kobject_add() gives the parent's reference back and leaves the pointer to it. The \
            last put of the object gives the reference back again: the parent dies while its owner still uses it.",
+    source: "lib/kobject.c: kobject_add()",
     mended_by: "the error path clears the parent pointer, as it does in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FailedAdd),

@@ -13,7 +13,7 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, obey, pick};
 
 const LAW: Law = Law { id: "G38", sentence: "a fork that fails leaves last_pid as it was" };
 
-/// Item 38: the pid is taken before anything is checked, and only its bit is given back.
+/// The pid is taken before anything is checked, and only its bit is given back.
 ///
 /// `last_pid` has moved, so the number is not used for a whole round; even flags that make no sense burn one. A program
 /// that calls `clone()` with them in a loop turns the numbers round. Later kernels take the pid late in the copy.
@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a fork that fails uses up a pid",
     says: "do_fork() takes the pid before it looks at the flags and before it copies anything. When that fails the number is \
            free again, but last_pid has moved on, and the number is skipped for a whole round.",
+    source: "kernel/fork.c: do_fork()",
     mended_by: "here: last_pid is put back, unless somebody has taken a pid since; later kernels take it last",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FailedFork),

@@ -14,7 +14,7 @@ use super::stage::{alone, judged_on_the_way, kernel, number, obey, object, pick}
 
 const LAW: Law = Law { id: "G23", sentence: "a rename that fails leaves the name as it was" };
 
-/// Item 23: the array is overwritten before the length of the new name is known.
+/// The array is overwritten before the length of the new name is known.
 ///
 /// `kobject_set_name()` formats into the array to learn the length. If the name needs memory and there is none (or the
 /// arguments grow meanwhile, -EFAULT), it says so; an object whose name lives in the array has by then the first 19
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a rename that fails has renamed the object",
     says: "kobject_set_name() formats the new name into the object's array before it knows that it is too long for it. If \
            there is no memory for the long name, it returns -ENOMEM, and the object has the first 19 characters of it.",
+    source: "lib/kobject.c: kobject_set_name()",
     mended_by: "the array is written only if the name stays in it",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FailedRename),

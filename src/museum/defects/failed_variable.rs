@@ -15,7 +15,7 @@ use super::stage::{alone, judged_on_the_way, kernel, obey, pick};
 const LAW: Law =
     Law { id: "G19", sentence: "a variable is added if those that were added before left a slot and room for it" };
 
-/// Item 19: a failed `add_hotplug_env_var()` has used the room all the same.
+/// A failed `add_hotplug_env_var()` has used the room all the same.
 ///
 /// It advances the length by what would have been written, past the end, but not the slot, which points at a truncated
 /// copy. From then on every add fails, also of a variable that would fit. Later kernels advance on success only.
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "after a variable that does not fit nothing fits any more",
     says: "add_hotplug_env_var() advances the used length before it knows whether the variable fits, and leaves it there when \
            it returns -ENOMEM. A shorter variable that would fit is then refused, too.",
+    source: "lib/kobject_uevent.c: add_hotplug_env_var()",
     mended_by: "a variable that does not fit changes neither the length nor the slot",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FailedVariable),

@@ -14,7 +14,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, number, obey, ob
 const LAW: Law =
     Law { id: "G17", sentence: "the room that a hotplug operation is told of is there: it is never negative" };
 
-/// Item 17: what is left of the buffer is 1,024 minus what is used, even if more is used than there was.
+/// What is left of the buffer is 1,024 minus what is used, even if more is used than there was.
 ///
 /// With `add` and `block` the operation gets 0 bytes for a path of 960 characters, -1 for 961. `add_hotplug_env_var()`
 /// then says -ENOMEM and the event is dropped; an operation that prints by itself, as many did, takes the number for a huge
@@ -26,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a hotplug operation is given a buffer of negative size",
     says: "kobject_hotplug() subtracts what it has used from 1,024 and hands the rest to the subsystem's hotplug operation \
            without a look. For a long path that is 0, or less: a size that snprintf() takes for a huge one.",
+    source: "lib/kobject_uevent.c: kobject_hotplug()",
     mended_by: "the event is refused before the operation is asked, when its own variables do not fit",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::BoundHotplug),

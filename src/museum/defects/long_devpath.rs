@@ -9,7 +9,7 @@ use uevent::kobject_uevent::{KobjectAction, kobject_hotplug};
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, number, object, pick};
 
-/// Item 16: `DEVPATH` and `SUBSYSTEM` are printed into 1,024 bytes, however long they are.
+/// `DEVPATH` and `SUBSYSTEM` are printed into 1,024 bytes, however long they are.
 ///
 /// With `add` and `block` a path of 979 characters fits, 980 writes one byte past the buffer, and so on. Up to 999 the
 /// event is even delivered; from 1,000 on the message panics, or not, by rounding (G15). In later kernels every variable is
@@ -21,6 +21,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a long path is written past the end of its buffer",
     says: "kobject_hotplug() prints DEVPATH and SUBSYSTEM into a buffer of 1,024 bytes and asks neither for its length. \
            From 980 characters on (in block) it writes over what lies behind, and may still deliver the event.",
+    source: "lib/kobject_uevent.c: kobject_hotplug()",
     mended_by: "each variable is written with a bound, and an event that does not fit is refused: add_uevent_var() of later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::BoundHotplug),

@@ -12,7 +12,7 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, obey, pick};
 
 const LAW: Law = Law { id: "G39", sentence: "a fork fails for want of a pid only if none is free" };
 
-/// Item 39: without memory for one page of the bitmap, those that are there are not looked at.
+/// Without memory for one page of the bitmap, those that are there are not looked at.
 ///
 /// The search reaches a page that was never used, cannot allocate it, and fails, though the first page has thousands of
 /// free pids. `do_fork()` says -EAGAIN, as for want of pids. So it was until the bitmap went, in 4.15.
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "without memory for a page of the bitmap no free pid is found",
     says: "alloc_pidmap() gives up when it cannot allocate the page it has come to, though the pages that it has are nearly \
            empty.",
+    source: "kernel/pid.c: alloc_pidmap()",
     mended_by: "here: the search goes on in the next page",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::NextPage),

@@ -4,16 +4,16 @@ use std::rc::Rc;
 
 use fork_model::System;
 use sim::{Errno, Law};
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 use uevent::{Fix, site};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, queued};
+use super::stage::{alone, change, judged_on_the_way, kernel, listeners, obey, queued, up_with_an_object};
+use crate::lab::report::plural;
 
 const LAW: Law =
     Law { id: "G31", sentence: "a listener with room misses a message only if its own copy could not be made" };
 
-/// Item 31: after a failed copy all later listeners are overrun, full or not.
+/// After a failed copy all later listeners are overrun, full or not.
 ///
 /// The first listener gets the original, each further one a clone. One clone that fails ends the deliveries of this
 /// broadcast: who joined earlier, and so comes later, loses. So it is to this day.
@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "one failed copy is lost for all later listeners",
     says: "If the copy for one listener cannot be made, netlink_broadcast() marks all who come after it as overrun, without \
            trying theirs. They have room, there may be memory again, and they lose the message.",
+    source: "net/netlink/af_netlink.c: do_one_broadcast()",
     mended_by: "here: each listener's copy is tried by itself; later kernels give up, too",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::OwnCopy),
@@ -33,13 +34,9 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=4)) {
-        socks.push(listener(&sys, pid, None).await);
-    }
-    if kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await == Err(Errno::NoMem) {
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 4, |_| None).await;
+    if change(&sys, kobj).await == Err(Errno::NoMem) {
         return; // There was no message.
     }
     let missed = socks.iter().filter(|sock| queued(&sys, **sock) == 0).count();
@@ -47,6 +44,8 @@ async fn story(sys: Rc<System>) {
         |hits: &[(&str, u64)]| hits.iter().find(|(name, _)| *name == site::CLONE_HEAD.0).map_or(0, |hit| hit.1);
     let failed = sys.m.mem.faults(|faults| copies(faults.hits()));
     obey(&sys.m, LAW, missed as u64 <= failed, || {
-        format!("{missed} of {} empty listeners missed the message, {failed} copy could not be made", socks.len())
+        let listeners = plural(socks.len() as u64, "empty listener");
+        let copies = if failed == 1 { "copy" } else { "copies" };
+        format!("{missed} of {listeners} missed the message, {failed} {copies} could not be made")
     });
 }

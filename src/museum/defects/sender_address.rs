@@ -6,17 +6,16 @@ use fork_model::System;
 use sim::Law;
 use uevent::Fix;
 use uevent::af_netlink::{Caller, NETLINK_KOBJECT_UEVENT, msg, netlink_bind, netlink_create, netlink_recvmsg};
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, granted, initcalls, judged_on_the_way, kernel, obey, object, pick};
+use super::stage::{alone, change, granted, judged_on_the_way, kernel, obey, pick, up_with_an_object};
 
 const LAW: Law = Law {
     id: "G12",
     sentence: "the sender's address names a group that the listener has joined, if a group was sent to",
 };
 
-/// Item 12: a broadcast of the kernel leaves the groups in its control block at zero.
+/// A broadcast of the kernel leaves the groups in its control block at zero.
 ///
 /// The listener's `recvfrom()` says port id 0 and groups 0, as for a message to itself alone. A listener that checks by
 /// the address that it got a broadcast of the kernel cannot. In later kernels the group is in the message.
@@ -27,6 +26,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "the address of an event names no group",
     says: "A uevent is sent to group 1, but nobody writes that into the message's control block: the listener reads a sender \
            with port id 0 and groups 0, as if the message had been sent to it alone.",
+    source: "lib/kobject_uevent.c: send_uevent()",
     mended_by: "the broadcast notes its group in the message, as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::SenderGroup),
@@ -36,13 +36,12 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
+    let kobj = up_with_an_object(&sys).await;
     let joined = pick(&sys.m, "groups of the listener: 0, 2, 1, 3, 0xffffffff", &[0, 2, 1, 3, u32::MAX]);
     let sock = granted(&sys.m, netlink_create(&sys.core, NETLINK_KOBJECT_UEVENT)).await.expect("there is memory");
     netlink_bind(&sys.core, sock, Caller { pid: 500, net_admin: true }, 0, joined).await.expect("nobody else is there");
     // Whether anybody listens is seen at the listener.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     let Ok(received) = netlink_recvmsg(&sys.core, sock, &mut Vec::new(), 4096, msg::DONTWAIT).await else { return };
     obey(&sys.m, LAW, received.from_groups & joined != 0, || {
         format!("the listener has joined {joined:#x}, the sender's address says groups {:#x}", received.from_groups)

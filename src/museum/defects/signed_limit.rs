@@ -15,7 +15,7 @@ use super::stage::{alone, granted, judged_on_the_way, kernel, obey, pick};
 
 const LAW: Law = Law { id: "G43", sentence: "a user with fewer processes than the limit may fork" };
 
-/// Item 43: the number of processes, which is signed, is compared with the limit unsigned.
+/// The number of processes, which is signed, is compared with the limit unsigned.
 ///
 /// A count that was once decreased too often, -1, is larger than any limit: the user cannot fork any more.
 ///
@@ -25,6 +25,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a user whose process count went below zero can never fork again",
     says: "copy_process() compares the user's process count, an atomic_t, with an unsigned limit. A count of -1, one decrement \
            too many, is the largest number there is.",
+    source: "kernel/fork.c: copy_process()",
     mended_by: "here: a negative count is below every limit",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::SignedLimit),

@@ -10,7 +10,7 @@ use uevent::kobject_uevent::send_uevent;
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, number};
 
-/// Item 15: the message has room for 1,024 bytes and what the rounding adds; more is a BUG, not an error.
+/// The message has room for 1,024 bytes and what the rounding adds; more is a BUG, not an error.
 ///
 /// `send_uevent()` allocates header + 1,024, rounded up to the cache line, and copies the environment unchecked: 1,024 to
 /// 1,087 bytes fit, by the length of the header; one more is `skb_over_panic()`, with all memory of the event lost.
@@ -22,6 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "one byte of environment too many panics",
     says: "send_uevent() makes room for 1,024 bytes of environment plus whatever rounding to the cache line happens to add, \
            and copies without looking. An environment that is larger ends in skb_over_panic(): a BUG, not an error.",
+    source: "lib/kobject_uevent.c: send_uevent()",
     mended_by: "the message is allocated as large as its environment, as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FitMessage),

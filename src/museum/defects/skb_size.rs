@@ -12,7 +12,7 @@ use super::stage::{alone, judged_on_the_way, kernel, obey, pick};
 
 const LAW: Law = Law { id: "G36", sentence: "a buffer has the room that was asked for" };
 
-/// Item 36: `alloc_skb()` rounds and adds in 32 bits.
+/// `alloc_skb()` rounds and adds in 32 bits.
 ///
 /// A size of 0xffffffff rounds up to 0; one a little smaller survives the rounding, and wraps when the 312 bytes behind
 /// the data are added. Both get a valid buffer with no such room. Nothing on this path asks for so much.
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a request for 4 GiB is answered with an empty buffer",
     says: "alloc_skb() rounds the size up to the cache line and adds the bytes behind it, in 32 bits. A size near the top wraps \
            round, and the caller gets a valid buffer of nearly nothing.",
+    source: "net/core/skbuff.c: alloc_skb()",
     mended_by: "here: a size that does not survive the rounding is refused",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::CheckedSize),

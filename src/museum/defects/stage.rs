@@ -3,12 +3,12 @@
 use std::rc::Rc;
 
 use fork_model::{System, SystemConfig};
-use sim::{Law, Machine, Question, Rule};
+use sim::{Errno, Law, Machine, Question, Rule};
 use uevent::af_netlink::{
     Caller, NETLINK_KOBJECT_UEVENT, SockRef, netlink_bind, netlink_create, netlink_proto_init, so_rcvbuf,
 };
 use uevent::kobject::{KobjId, kobject_init, kobject_set_name};
-use uevent::kobject_uevent::kobject_uevent_init;
+use uevent::kobject_uevent::{KobjectAction, kobject_uevent, kobject_uevent_init};
 use uevent::vsprintf::Arg;
 use uevent::{Config, Fix, Fixes};
 
@@ -68,6 +68,31 @@ pub(super) async fn object(sys: &System, name: &[u8]) -> KobjId {
     kobject_init(&sys.core, kobj);
     granted(&sys.m, kobject_set_name(&sys.core, kobj, b"%s", || vec![Arg::Str(name)])).await.expect("there is memory");
     kobj
+}
+
+/// The kernel is up, and there is an object that something may happen to.
+pub(super) async fn up_with_an_object(sys: &System) -> KobjId {
+    initcalls(sys).await;
+    object(sys, b"sda").await
+}
+
+/// The object changes: one message. What it answers is for the story to look at.
+pub(super) async fn change(sys: &System, kobj: KobjId) -> Result<(), Errno> {
+    kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await
+}
+
+/// One to so many listeners, as is asked for; then each for its buffer.
+pub(super) async fn listeners(sys: &System, most: u32, rcvbuf: fn(&Machine) -> Option<i32>) -> Vec<SockRef> {
+    let mut socks = Vec::new();
+    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=most)) {
+        socks.push(listener(sys, pid, rcvbuf(&sys.m)).await);
+    }
+    socks
+}
+
+/// The default buffer, or the smallest.
+pub(super) fn default_or_smallest(m: &Machine) -> Option<i32> {
+    pick(m, "its buffer: default, smallest", &[None, Some(0)])
 }
 
 /// A listener of uevents, with what it has given to `SO_RCVBUF`; `None`: the default, hundreds of messages.

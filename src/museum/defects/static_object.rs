@@ -11,7 +11,7 @@ use uevent::kobject_uevent::kobject_fork;
 use super::super::experiment::Experiment;
 use super::stage::{alone, granted, judged_on_the_way, kernel, pick};
 
-/// Item 10: whoever puts the patch's static object takes its name, and the next fork dies.
+/// Whoever puts the patch's static object takes its name, and the next fork dies.
 ///
 /// The object has one reference, no type and no release function. A put brings the count to 0, and cleanup clears the
 /// name pointer of memory that stays in use: the next fork event measures the path and follows NULL, in the forking
@@ -22,6 +22,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a put on the static fork_kobj makes every later fork oops",
     says: "fork_kobj lies in static memory with one reference. One kobject_put() too many cleans it up: its name pointer \
            becomes NULL, though the object goes on being used, and the next fork event follows that pointer.",
+    source: "lib/kobject.c: kobject_cleanup()",
     mended_by: "here: an object without a release function is static: its last reference cannot be put",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::StaticObject),

@@ -12,7 +12,7 @@ use uevent::Fix;
 use super::super::experiment::Experiment;
 use super::stage::{alone, granted, judged_on_the_way, kernel, pick};
 
-/// Item 8: `CLONE_VFORK` waits for the child, `CLONE_STOPPED` does not wake it.
+/// `CLONE_VFORK` waits for the child, `CLONE_STOPPED` does not wake it.
 ///
 /// Both together block the parent, uninterruptibly, until somebody else continues a child whose number nobody has been
 /// told: not even the fork event, which comes after the wait. Later kernels have no `CLONE_STOPPED`.
@@ -23,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "vfork of a child that is born stopped blocks the parent for ever",
     says: "With CLONE_STOPPED the child is not woken, with CLONE_VFORK the parent waits for it. do_fork() takes both at once, \
            and the parent waits for a child of whose number nobody, not even a listener, has heard.",
+    source: "kernel/fork.c: do_fork()",
     mended_by: "here: the two flags together are refused; later kernels have no CLONE_STOPPED",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::StoppedVfork),

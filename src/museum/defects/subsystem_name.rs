@@ -13,7 +13,7 @@ use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number
 
 const LAW: Law = Law { id: "G18", sentence: "SUBSYSTEM is the whole name of the kset, if the kset gives no other" };
 
-/// Item 18: without a name operation the text comes from the array inside the kset's object.
+/// Without a name operation the text comes from the array inside the kset's object.
 ///
 /// The array holds 19 characters and a NUL; a longer name is elsewhere, and the pointer to it is not followed. Later
 /// kernels ask `kobject_name()`.
@@ -24,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "SUBSYSTEM loses everything after 19 characters",
     says: "kobject_hotplug() reads the kset's name from the 20-byte array inside its object. A name of 20 characters or more \
            does not live there; the array has its first 19.",
+    source: "lib/kobject_uevent.c: kobject_hotplug()",
     mended_by: "the name is read through the name pointer, kobject_name(), as in later kernels",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::WholeSubsystem),

@@ -5,15 +5,17 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::{Errno, Law};
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object, pick, queued};
+use super::stage::{
+    alone, change, default_or_smallest, judged_on_the_way, kernel, listeners, number, obey, queued, up_with_an_object,
+};
+use crate::lab::report::plural;
 
 const LAW: Law =
     Law { id: "G30", sentence: "the sender is told -ENOBUFS when a listener lost the message for lack of room" };
 
-/// Item 30: every listener is full, and the answer is "no such process".
+/// Every listener is full, and the answer is "no such process".
 ///
 /// `netlink_broadcast()` says -ENOBUFS only if a copy could not be made and nobody got the message; a full buffer counts
 /// as nobody there, and as success if somebody else had room. In later kernels a listener may ask that its loss be told
@@ -25,6 +27,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a sender whose every listener is full hears that there is none",
     says: "netlink_broadcast() answers -ESRCH, no such process, when the listeners are there but full, and 0 when only one of \
            them was. The sender cannot know that a message was lost.",
+    source: "net/netlink/af_netlink.c: netlink_broadcast()",
     mended_by: "a full listener makes the answer -ENOBUFS, as a listener of later kernels may ask for",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ToldLoss),
@@ -34,20 +37,16 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
-        let rcvbuf = pick(&sys.m, "its buffer: default, smallest", &[None, Some(0)]);
-        socks.push(listener(&sys, pid, rcvbuf).await);
-    }
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 2, default_or_smallest).await;
     for _ in 0..number(&sys.m, "messages, from 1", 1..=4) {
         let before: Vec<_> = socks.iter().map(|sock| queued(&sys, *sock)).collect();
-        let result = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+        let result = change(&sys, kobj).await;
         let lost = socks.iter().zip(before).filter(|(sock, before)| queued(&sys, **sock) == *before).count();
         obey(&sys.m, LAW, lost == 0 || result == Err(Errno::NoBufs), || {
             let answer = result.map_or_else(|error| error.to_string(), |()| "0".into());
-            format!("{lost} of {} listeners lost the message, the sender is told {answer}", socks.len())
+            let listeners = plural(socks.len() as u64, "listener");
+            format!("{lost} of {listeners} lost the message, the sender is told {answer}")
         });
     }
 }

@@ -5,15 +5,14 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::Law;
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, number, obey, object};
+use super::stage::{alone, change, judged_on_the_way, kernel, listeners, obey, up_with_an_object};
 
 const LAW: Law =
     Law { id: "G35", sentence: "less than half of what a listener is charged for a message is unused room" };
 
-/// Item 35: a failed trim is silent, and the listener pays for the whole.
+/// A failed trim is silent, and the listener pays for the whole.
 ///
 /// Each event is allocated with 1,024 bytes to spare, then moved to a smaller buffer. Without memory for that it goes on
 /// as it is, and 1,320 bytes are charged in place of some 250: five times fewer messages fit, in the very moment when
@@ -25,6 +24,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "without memory to trim it a message is charged five times over",
     says: "An event is allocated with 1,024 spare bytes and moved to a smaller buffer before it is sent. If there is no memory \
            for the small one, the large one is queued, and its listener is charged 1,320 bytes for ten.",
+    source: "net/netlink/af_netlink.c: netlink_trim()",
     mended_by: "the message is allocated as large as its environment, as in later kernels: nothing is left to trim",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::FitMessage),
@@ -34,14 +34,10 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
 };
 
 async fn story(sys: Rc<System>) {
-    initcalls(&sys).await;
-    let kobj = object(&sys, b"sda").await;
-    let mut socks = Vec::new();
-    for pid in (500..).take(number(&sys.m, "listeners, from 1", 1..=2)) {
-        socks.push(listener(&sys, pid, None).await);
-    }
+    let kobj = up_with_an_object(&sys).await;
+    let socks = listeners(&sys, 2, |_| None).await;
     // Who did not get it pays nothing.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     for skb in socks.iter().flat_map(|sock| sys.core.sock(*sock, |s| s.queue.clone())) {
         let (len, truesize, unused) = sys.core.skb(skb, |skb| (skb.len, skb.truesize, skb.tail_room()));
         obey(&sys.m, LAW, unused.cast_unsigned() * 2 < truesize, || {

@@ -5,15 +5,14 @@ use std::rc::Rc;
 use fork_model::System;
 use sim::Law;
 use uevent::Fix;
-use uevent::kobject_uevent::{KobjectAction, kobject_uevent};
 
 use super::super::experiment::Experiment;
-use super::stage::{alone, initcalls, judged_on_the_way, kernel, listener, obey, object, pick};
+use super::stage::{alone, change, initcalls, judged_on_the_way, kernel, listener, obey, object, pick};
 
 const LAW: Law =
     Law { id: "G34", sentence: "a listener is charged at least for the sk_buff and the data area that it holds" };
 
-/// Item 34: the charge falls by the unused bytes, the area by fewer.
+/// The charge falls by the unused bytes, the area by fewer.
 ///
 /// The trimmed area is rounded up to the cache line, `truesize` is reduced by the whole tail: a message of 24 bytes is
 /// charged 256 and takes 296. More memory waits at a listener than its limit says.
@@ -24,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "a trimmed message is charged less than it takes",
     says: "netlink_trim() rounds the smaller area up to the cache line, and lowers the charge as if it had not. A listener may \
            hold more memory than its limit says.",
+    source: "net/netlink/af_netlink.c: netlink_trim()",
     mended_by: "here: the charge falls by as much as the area does",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ChargeArea),
@@ -39,7 +39,7 @@ async fn story(sys: Rc<System>) {
     let kobj = object(&sys, &vec![b'd'; length]).await;
     let sock = listener(&sys, 500, None).await;
     // Who did not get it pays nothing.
-    let _ = kobject_uevent(&sys.core, kobj, KobjectAction::Change.number(), None).await;
+    let _ = change(&sys, kobj).await;
     for skb in sys.core.sock(sock, |s| s.queue.clone()) {
         let (len, truesize, area) = sys.core.skb(skb, |skb| (skb.len, skb.truesize, skb.end));
         let takes = sys.core.config.sizeof_sk_buff + area;

@@ -9,10 +9,11 @@ use uevent::kobject_uevent::{kobject_uevent, kobject_uevent_atomic};
 
 use super::super::experiment::Experiment;
 use super::stage::{alone, initcalls, judged_on_the_way, kernel, obey, object, pick};
+use crate::lab::report::plural;
 
 const LAW: Law = Law { id: "G14", sentence: "kobject_uevent() gives back all it took, whatever it returns" };
 
-/// Item 14: the path is allocated before the action is looked up, and forgotten if there is no such action.
+/// The path is allocated before the action is looked up, and forgotten if there is no such action.
 ///
 /// It returns -EINVAL and leaks as many bytes as the path has.
 ///
@@ -22,6 +23,7 @@ pub(super) const EXPERIMENT: Experiment = Experiment {
     title: "an unknown action leaks the path",
     says: "do_kobject_uevent() computes the path first and looks up the action second. For a number that is no action it \
            returns -EINVAL and never frees the path.",
+    source: "lib/kobject_uevent.c: do_kobject_uevent()",
     mended_by: "here: the action is looked up first",
     machine: sim::Config::default,
     kernel: |mended| kernel(mended, Fix::ActionFirst),
@@ -45,7 +47,8 @@ async fn story(sys: Rc<System>) {
     } else {
         kobject_uevent_atomic(&sys.core, kobj, action, attr).await
     };
-    let kept: Vec<_> = sys.live_since(&before).iter().map(|e| format!("{} bytes of {}", e.size, e.site)).collect();
+    let kept: Vec<_> =
+        sys.live_since(&before).iter().map(|e| format!("{} of {}", plural(e.size.into(), "byte"), e.site)).collect();
     obey(&sys.m, LAW, kept.is_empty(), || {
         let answer = sim::errno::Rc::rc(&result);
         format!("kobject_uevent() for action {action} returned {answer} and kept {}", kept.join(", "))

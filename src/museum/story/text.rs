@@ -16,12 +16,12 @@ impl fmt::Display for Telling {
         writeln!(f, " kernel    {kernel}")?;
         asked(&self.asked, f)?;
         if self.forks > 0 {
-            writeln!(f, " tasks     {}", plural(self.forks, "fork", "forks"))?;
+            writeln!(f, " tasks     {}", plural(self.forks, "fork"))?;
         }
         for (site, count) in &self.failed_allocations {
-            writeln!(f, " failed    {site}: {}", plural(*count, "allocation", "allocations"))?;
+            writeln!(f, " failed    {site}: {}", plural(*count, "allocation"))?;
         }
-        writeln!(f, " run       {} steps, ended {}", n(self.steps), self.ended)?;
+        writeln!(f, " run       {}, ended {}", plural(self.steps, "step"), self.ended)?;
         let mut found = String::new();
         violations(&self.violations, &mut found)?;
         f.write_str(&found)?;

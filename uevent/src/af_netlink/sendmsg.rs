@@ -5,8 +5,9 @@
 
 use sim::{Errno, Gfp};
 
+use super::broadcast::{Delivered, netlink_broadcast_deliver};
 use super::loss::lose;
-use super::{Caller, Delivered, SockRef, netlink_autobind, netlink_broadcast, netlink_broadcast_deliver};
+use super::{Caller, SockRef, netlink_autobind, netlink_broadcast};
 use crate::Core;
 use crate::skbuff::{alloc_skb, kfree_skb, skb_put};
 
