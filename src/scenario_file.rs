@@ -11,6 +11,7 @@
 //! pid_max = 32768                  # 301 to 4194304
 //! last_pid = 99                    # below pid_max; the first fork gets the next one
 //! boot = "done"                    # or "early": there is no netlink socket yet
+//! era = "2.6.11"                   # or "6.18": how receive buffers are accounted for
 //! config = { hotplug = true, kobject_uevent = true, uevents_stay = false } # the last: in their network namespace, as since 2018
 //!
 //! [design]                         # of the notification; each key as posted if left out
@@ -37,7 +38,7 @@
 //! [[listeners]]                    # any number
 //! name = "elsa"                    # lower-case letters, like a task's; no name twice
 //! groups = 1                       # bit mask of multicast groups, not 0; must be given
-//! rcvbuf = 124928                  # bytes, sk_rcvbuf as it is, not doubled
+//! rcvbuf = 124928                  # bytes, sk_rcvbuf as it is, not doubled; left out: that of the era, 212992 in 6.18
 //! pace = "eager"                   # or "drain-at-end", or { every = 10 }: reads after each tenth event
 //! control = ["listen"]             # what it says of itself, see Control; left out: "listen" if the gate needs it;
 //!                                  # or ["listen", "ignore after 2", "filter after 3", "unfilter after 4", "die after 5"]
@@ -72,7 +73,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use crate::input::InputError;
-use values::{cache_line, lane_name, scenario_name, within};
+use uevent::Era;
+use values::{cache_line, era, lane_name, scenario_name, some_within, within};
 
 pub use action::Action;
 pub use control::{Control, Word};
@@ -153,6 +155,9 @@ pub struct Machine {
     pub last_pid: i32,
     /// How far the kernel has booted.
     pub boot: Boot,
+    /// Whose accounting of receive buffers it has.
+    #[serde(deserialize_with = "era")]
+    pub era: Era,
     /// Kernel configuration.
     pub config: Config,
 }
@@ -251,9 +256,9 @@ pub struct Listener {
     /// Bit mask of multicast groups, not 0.
     #[serde(deserialize_with = "within::<1, { u32::MAX as i64 }, _, _>")]
     pub groups: u32,
-    /// `sk_rcvbuf` in bytes, as it is.
-    #[serde(default = "default_rcvbuf", deserialize_with = "within::<0, { i32::MAX as i64 }, _, _>")]
-    pub rcvbuf: u32,
+    /// `sk_rcvbuf` in bytes, as it is; `None`: what a socket of the era begins with.
+    #[serde(default, deserialize_with = "some_within::<0, { i32::MAX as i64 }, _, _>")]
+    pub rcvbuf: Option<u32>,
     /// When it reads.
     #[serde(default)]
     pub pace: Pace,
@@ -277,7 +282,7 @@ impl Default for Listener {
         Self {
             name: String::new(),
             groups: 1,
-            rcvbuf: default_rcvbuf(),
+            rcvbuf: None,
             pace: Pace::default(),
             control: None,
             net_admin: true,
@@ -408,6 +413,7 @@ impl Default for Machine {
             pid_max: 32_768,
             last_pid: 99,
             boot: Boot::Done,
+            era: Era::default(),
             config: Config::default(),
         }
     }
@@ -437,9 +443,4 @@ impl Default for Failslab {
     fn default() -> Self {
         Self { probability: 0, interval: 1, times: 1, space: 0, ignore_gfp_wait: true, seed: 0 }
     }
-}
-
-/// `sysctl_rmem_default` of a machine with more than 4,096 pages: 256 buffers of `sizeof(struct sk_buff) + 256` bytes.
-fn default_rcvbuf() -> u32 {
-    124_928
 }

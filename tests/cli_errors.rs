@@ -193,7 +193,7 @@ fn the_longest_name_leaves_room_for_many_lanes_of_one_program() {
 #[test]
 fn a_wrong_word_of_a_replay_line_is_pointed_at() {
     let line = |line: &str, message: &str| says(&["replay", line], &format!("<replay line>:1:{message}"));
-    let keys = "one of hook, gate, sequence, format, delivery, sched, seed, fault, cut, law, cpus, preempt, listeners, rcvbuf, pace";
+    let keys = "one of hook, gate, sequence, format, delivery, sched, seed, fault, cut, law, cpus, preempt, listeners, rcvbuf, pace, era";
     let source = format!("{}, file=PATH or workload=PATH", built_in());
     let site = "SITE#N or SITE#N+, such as alloc_skb.head#1";
     let lane = "a lane's name and a count, like p4";

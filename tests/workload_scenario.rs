@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use forklab::scenario_file::{
     Action, Boot, Config, Design, Fault, Known, Listener, Machine, Pace, ScenarioFile, SigChld, Times,
 };
+use uevent::Era;
 
 const KNOWN: Known<'_> = Known {
     hooks: &["end", "end-saved-pid"],
@@ -146,6 +147,7 @@ fn every_key_can_be_given() {
         pid_max: 301,
         last_pid: 300,
         boot: Boot::Done,
+        era: Era::Linux2_6_11,
         config: Config { hotplug: false, ..Config::default() },
     };
     assert_eq!(all.machine, machine);
@@ -157,8 +159,13 @@ fn every_key_can_be_given() {
     assert_eq!((failslab.probability, failslab.interval), (100, 2));
     assert_eq!((failslab.times, failslab.space), (-1, 4096));
     assert_eq!((failslab.ignore_gfp_wait, failslab.seed), (false, 7));
-    let elsa =
-        Listener { name: "elsa".to_owned(), groups: u32::MAX, rcvbuf: 0, pace: Pace::Every(10), ..Listener::default() };
+    let elsa = Listener {
+        name: "elsa".to_owned(),
+        groups: u32::MAX,
+        rcvbuf: Some(0),
+        pace: Pace::Every(10),
+        ..Listener::default()
+    };
     assert_eq!(all.listeners, [elsa]);
     let fork = |flags, times| Action::Fork { program: "c".to_owned(), flags, times };
     let does = [
@@ -207,7 +214,7 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
         (
             "[machine]\ncpu = 2",
             "s.toml:3:1: found unknown key `cpu`, expected one of `cpus`, `preempt`, \
-             `smp_cache_bytes`, `mempages`, `pid_max`, `last_pid`, `boot`, `config`",
+             `smp_cache_bytes`, `mempages`, `pid_max`, `last_pid`, `boot`, `era`, `config`",
         ),
         (
             "[machine]\nconfig = { net = true }",

@@ -16,11 +16,12 @@ use pcap_file::PcapError;
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
+use uevent::Era;
 
 use super::{Failure, Found};
 use crate::input::{InputError, WRITABLE};
 use crate::lab::run::{Loaded, Watch, run as run_loaded};
-use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_fault, parse_in, parse_pace};
+use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_era, parse_fault, parse_in, parse_pace};
 use crate::museum::story::{Line, Story, Told, is_id, tell};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
@@ -108,6 +109,9 @@ pub(super) struct RunArgs {
     /// Make an allocation fail: SITE#N, the N-th of a site; SITE#N+, all from then on
     #[arg(long, value_name = "SITE#N", value_parser = fault)]
     fault: Vec<FaultRule>,
+    /// How receive buffers are accounted for: 2.6.11, or 6.18 to learn what a listener of today survives
+    #[arg(long, value_name = "VERSION", value_parser = era)]
+    era: Option<Era>,
     /// CPUs of the machine on which a workload runs
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64), allow_negative_numbers = true)]
     cpus: Option<u32>,
@@ -179,6 +183,10 @@ fn fault(text: &str) -> Result<FaultRule, String> {
     parse_fault(text).map_err(said)
 }
 
+fn era(text: &str) -> Result<Era, String> {
+    parse_era(text).map_err(said)
+}
+
 fn pace(text: &str) -> Result<Pace, String> {
     parse_pace(text).map_err(said)
 }
@@ -194,6 +202,7 @@ impl RunArgs {
             ("--delivery", self.design.delivery.is_some()),
             ("--sched", self.sched.is_some()),
             ("--fault", !self.fault.is_empty()),
+            ("--era", self.era.is_some()),
             ("--cpus", self.cpus.is_some()),
             ("--preempt", self.preempt),
             ("--listeners", self.listeners.is_some()),
@@ -230,7 +239,7 @@ impl RunArgs {
                 "that flag with --workload only: a scenario has its own",
             ));
         }
-        let plain = Bench::default();
+        let plain = Bench::of(self.era.unwrap_or_default());
         let bench = Bench {
             cpus: self.cpus.unwrap_or(plain.cpus),
             preempt: self.preempt,
@@ -244,7 +253,8 @@ impl RunArgs {
             (None, None) => Order::Calm,
         };
         let design = self.design.asked();
-        Ok(Spec { source, design, order, faults: self.fault.clone(), cuts: Vec::new(), law: None, bench })
+        let (era, faults) = (self.era, self.fault.clone());
+        Ok(Spec { source, design, era, order, faults, cuts: Vec::new(), law: None, bench })
     }
 }
 

@@ -251,7 +251,9 @@ async fn bind(sys: &System, number: usize, spec: &scenario_file::Listener) -> Op
     let caller = Caller { pid: 500 + i32::try_from(number).expect("few listeners"), net_admin: spec.net_admin };
     sys.core.set_netns(sock, spec.netns);
     netlink_bind(&sys.core, sock, caller, 0, spec.groups).await.ok()?;
-    sys.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(spec.rcvbuf).unwrap_or(i32::MAX));
+    if let Some(rcvbuf) = spec.rcvbuf {
+        sys.core.sock(sock, |sock| sock.rcvbuf = i32::try_from(rcvbuf).unwrap_or(i32::MAX));
+    }
     Some(sock)
 }
 

@@ -7,7 +7,7 @@
 //! The first word is the version, the second a built-in scenario, `file=` a scenario file or `workload=` a recording.
 //! Then, in any order: `hook=`, `gate=`, `sequence=`, `format=`, `delivery=`, `sched=` (who stepped how often), `seed=`, `fault=` (`none`, or `SITE#N` for the N-th
 //! allocation of a site, `SITE#N+` for it and all that follow, several joined by commas); and, for a recording, `cpus=`,
-//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. For a scenario also `cut=`
+//! `preempt=`, `listeners=`, `rcvbuf=`, `pace=`. `era=` is a kernel version of [`Era`]. For a scenario also `cut=`
 //! (what is left out of it: `NAME` of a listener or task, `NAME#N` for an action, `NAME#NxT` for all but T of its
 //! repetitions) and `law=`, the property that is judged at the end. A space or a `%` in a path is written `%20`, `%25`.
 
@@ -23,6 +23,7 @@ use fork_model::pid::{PID_MAX_LIMIT, PIDMAP_PAGE};
 use fork_model::{Design, Hook, SystemConfig};
 use sim::Schedule;
 use sim::mm::{FaultRule, Times};
+use uevent::Era;
 
 use crate::input::{InputError, quoted};
 pub use crate::lab::asked::Asked;
@@ -96,6 +97,8 @@ pub struct Spec {
     pub source: Source,
     /// The design of the notification, as far as it was asked for.
     pub design: Asked,
+    /// Whose accounting of receive buffers, if it was asked for; else as the scenario says.
+    pub era: Option<Era>,
     /// Who steps when.
     pub order: Order,
     /// Allocations that fail, beside those of the scenario.
@@ -135,9 +138,18 @@ pub struct Bench {
     pub pace: Pace,
 }
 
+impl Bench {
+    /// One CPU and one eager listener with the buffer that a socket of the era begins with.
+    #[must_use]
+    pub fn of(era: Era) -> Bench {
+        let rcvbuf = era.rmem().0.cast_unsigned();
+        Bench { cpus: 1, preempt: false, listeners: 1, rcvbuf, pace: Pace::Eager }
+    }
+}
+
 impl Default for Bench {
     fn default() -> Bench {
-        Bench { cpus: 1, preempt: false, listeners: 1, rcvbuf: 124_928, pace: Pace::Eager }
+        Bench::of(Era::default())
     }
 }
 
@@ -148,6 +160,7 @@ impl Spec {
         Spec {
             source,
             design: Asked::default(),
+            era: None,
             order: Order::Calm,
             faults: Vec::new(),
             cuts: Vec::new(),
@@ -245,7 +258,7 @@ impl Spec {
         let Some(scenario) = scenario else {
             let listener = |i: usize| Listener {
                 name: format!("l{}", char::from(b'a' + u8::try_from(i % 26).expect("below 26"))).repeat(1 + i / 26),
-                rcvbuf: self.bench.rcvbuf,
+                rcvbuf: Some(self.bench.rcvbuf),
                 pace: self.bench.pace,
                 ..Listener::default()
             };
@@ -253,6 +266,7 @@ impl Spec {
                 machine: sim::Config { cpus: self.bench.cpus, preempt: self.bench.preempt, ..sim::Config::default() },
                 // Enough memory for as many tasks as there are pids: a recording comes from a larger machine than 2005's.
                 system: SystemConfig {
+                    core: uevent::Config::of(self.era.unwrap_or_default()),
                     design: self.design.over(Design::default()),
                     mempages: 1 << 26,
                     ..SystemConfig::default()
@@ -264,13 +278,13 @@ impl Spec {
                 listeners: (0..self.bench.listeners).map(listener).collect(),
             };
         };
-        let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, last_pid, boot, config } =
+        let scenario_file::Machine { cpus, preempt, smp_cache_bytes, mempages, pid_max, last_pid, boot, era, config } =
             &scenario.machine;
         let core = uevent::Config {
             hotplug: config.hotplug,
             kobject_uevent: config.kobject_uevent,
             uevents_stay: config.uevents_stay,
-            ..uevent::Config::default()
+            ..uevent::Config::of(self.era.unwrap_or(*era))
         };
         Setup {
             machine: sim::Config { cpus: *cpus, preempt: *preempt, smp_cache_bytes: *smp_cache_bytes },
@@ -332,6 +346,14 @@ pub fn parse_pace(text: &str) -> Result<Pace, (String, String)> {
         "drain-at-end" => Ok(Pace::DrainAtEnd),
         _ => every().ok_or_else(|| (quoted(text), "eager, drain-at-end, or every:N with N at least 1".to_owned())),
     }
+}
+
+/// Reads an era.
+///
+/// # Errors
+/// What was found and what was expected.
+pub fn parse_era(text: &str) -> Result<Era, (String, String)> {
+    Era::from_name(text).ok_or_else(|| (quoted(text), Era::ALL.map(Era::name).join(" or ")))
 }
 
 /// Reads a number of a range.

@@ -5,6 +5,8 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Unexpected, Visitor};
 
+use uevent::Era;
+
 use super::Times;
 
 /// A number of a range, which the error message shows.
@@ -32,6 +34,21 @@ where
 {
     let number = deserializer.deserialize_i64(Within(MIN, MAX))?;
     T::try_from(number).map_err(|_| de::Error::invalid_value(Unexpected::Signed(number), &Within(MIN, MAX)))
+}
+
+/// The same, of a key that may be left out.
+pub(super) fn some_within<'de, const MIN: i64, const MAX: i64, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    T: TryFrom<i64>,
+    D: Deserializer<'de>,
+{
+    within::<MIN, MAX, T, D>(deserializer).map(Some)
+}
+
+/// A kernel version whose accounting is known.
+pub(super) fn era<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Era, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Era::from_name(&name).ok_or_else(|| de::Error::invalid_value(Unexpected::Str(&name), &"\"2.6.11\" or \"6.18\""))
 }
 
 pub(super) fn cache_line<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

@@ -537,7 +537,7 @@ pub fn netlink_set_err(core: &Core, ssk: SockRef, pid: i32, group: u32, code: i3
 pub fn so_rcvbuf(core: &Core, sk: SockRef, value: i32) {
     let max = core.config.rmem.1;
     let value = value.cast_unsigned().min(max.cast_unsigned()).cast_signed();
-    core.queue(sk, |s| s.rcvbuf = value.saturating_mul(2).max(SOCK_MIN_RCVBUF));
+    core.queue(sk, |s| s.rcvbuf = value.saturating_mul(2).max(core.sock_min_rcvbuf()));
 }
 
 /// What a receive says beside the bytes.

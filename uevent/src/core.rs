@@ -9,6 +9,7 @@ use sim::{Cache, Machine, rare};
 
 use crate::af_netlink::{Netlink, Sock};
 use crate::cn_proc::Listening;
+use crate::era::Era;
 use crate::fix::{Fix, Fixes};
 use crate::kobject::{Kobject, Kset, Subsystem};
 use crate::kobject_uevent::ForkOutcomes;
@@ -28,6 +29,10 @@ pub struct Config {
     pub rmem: (i32, i32),
     /// Uevents stay in the network namespace of their device, as since 2018. DIFFERENCE: 2.6.11 has no such namespaces.
     pub uevents_stay: bool,
+    /// Whose accounting of receive buffers it has.
+    pub era: Era,
+    /// Bytes of an object of `skbuff_small_head`, which only later eras have: 576, or 640 in a kernel with wireless LAN.
+    pub small_head: u32,
     /// Which genuine defects are repaired: none.
     pub fixes: Fixes,
 }
@@ -39,8 +44,10 @@ impl Default for Config {
             hotplug: true,
             kobject_uevent: true,
             sizeof_sk_buff: 232,
-            rmem: (124_928, 124_928),
+            rmem: Era::Linux2_6_11.rmem(),
             uevents_stay: false,
+            era: Era::Linux2_6_11,
+            small_head: 576,
             fixes: Fixes::NONE,
         }
     }

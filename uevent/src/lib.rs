@@ -17,6 +17,7 @@
 
 pub mod wire;
 
+mod meminfo;
 pub mod source;
 
 #[cfg(all(feature = "netlink", target_os = "linux"))]
@@ -33,6 +34,8 @@ pub mod connector;
 #[cfg(feature = "model")]
 mod core;
 #[cfg(feature = "model")]
+pub mod era;
+#[cfg(feature = "model")]
 mod fix;
 #[cfg(feature = "model")]
 pub mod kobject;
@@ -48,7 +51,10 @@ pub mod sysfs;
 #[cfg(feature = "model")]
 pub use self::core::{Config, ConfigError, Core};
 #[cfg(feature = "model")]
+pub use self::era::Era;
+#[cfg(feature = "model")]
 pub use self::fix::{Fix, Fixes};
+pub use self::meminfo::MemInfo;
 
 // The README's example is compiled and run.
 #[cfg(doctest)]

@@ -35,7 +35,7 @@ mod error;
 mod proc_events;
 mod socket;
 
-pub use diag::MemInfo;
+pub use crate::MemInfo;
 pub use error::OpenError;
 pub use proc_events::ProcEvents;
 pub use socket::{NetlinkSocket, Protocol, To};

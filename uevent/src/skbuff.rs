@@ -159,12 +159,12 @@ pub async fn alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     let _leaves = LeavesAllocSkb(core);
     // The data comes after the head, so the head is born without one.
     let sizeof = core.config.sizeof_sk_buff;
-    let end = core.skb_data_align(size);
+    let end = core.data_area(size);
     // In 32 bits a size near the top rounds to none at all: experiment G36.
     if core.has(Fix::CheckedSize) && (end < size || end.checked_add(SIZEOF_SKB_SHARED_INFO).is_none()) {
         return Err(Errno::NoMem);
     }
-    let truesize = end.wrapping_add(sizeof);
+    let truesize = core.truesize(end);
     let blank = move || SkBuff {
         len: 0,
         truesize,
@@ -180,7 +180,7 @@ pub async fn alloc_skb(core: &Core, size: u32, gfp: Gfp) -> Result<Skb, Errno> {
     };
     let allocated = sim::alloc!(core.skbs, &core.m, site::SKB_HEAD, sizeof, gfp.without(Gfp::DMA), blank);
     let skb = allocated.ok_or(Errno::NoMem)?;
-    match sim::kmalloc!(core.m, site::SKB_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp) {
+    match sim::kmalloc!(core.m, site::SKB_DATA, end.wrapping_add(core.shared_info()), gfp) {
         Some(head) => core.skb(skb, |skb| skb.head = head),
         None => {
             core.skbs.free(&core.m, skb, "alloc_skb");
@@ -290,8 +290,8 @@ pub(crate) async fn expand_head(
     if users != 1 {
         match core.m.bug("net/core/skbuff.c", "pskb_expand_head").await {}
     }
-    let end = core.skb_data_align(end.wrapping_add_signed(nhead).wrapping_add_signed(ntail));
-    let head = sim::kmalloc!(core.m, site::EXPAND_DATA, end.wrapping_add(SIZEOF_SKB_SHARED_INFO), gfp);
+    let end = core.data_area(end.wrapping_add_signed(nhead).wrapping_add_signed(ntail));
+    let head = sim::kmalloc!(core.m, site::EXPAND_DATA, end.wrapping_add(core.shared_info()), gfp);
     let head = head.ok_or(Errno::NoMem)?;
     let data = from.wrapping_add_signed(nhead);
     core.m.memcpy((head, data as usize), (old, from as usize..to as usize), "pskb_expand_head");

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::{
-    BUILT_IN, Bench, Order, Source, Spec, built_in_names, fault_text, pace_text, parse_fault, parse_in, parse_pace,
+    BUILT_IN, Bench, Order, Source, Spec, built_in_names, fault_text, pace_text, parse_era, parse_fault, parse_in,
+    parse_pace,
 };
 use crate::input::{InputError, quoted};
 use crate::property::{self, Property};
@@ -31,7 +32,10 @@ impl fmt::Display for Spec {
                 write!(f, " {axis}={name}")?;
             }
         }
-        let (bench, plain) = (&self.bench, Bench::default());
+        if let Some(era) = self.era {
+            write!(f, " era={}", era.name())?;
+        }
+        let (bench, plain) = (&self.bench, Bench::of(self.era.unwrap_or_default()));
         if bench.cpus != plain.cpus {
             write!(f, " cpus={}", bench.cpus)?;
         }
@@ -68,7 +72,7 @@ impl fmt::Display for Spec {
 /// The file name that errors in a replay line carry.
 pub(crate) const LINE: &str = "<replay line>";
 /// What a replay line may say.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "hook",
     "gate",
     "sequence",
@@ -84,6 +88,7 @@ const KEYS: [&str; 15] = [
     "listeners",
     "rcvbuf",
     "pace",
+    "era",
 ];
 
 impl FromStr for Spec {
@@ -133,6 +138,9 @@ impl FromStr for Spec {
             seen.push(key);
             spec.set(key, value).map_err(|(found, expected)| wrong(*column + key.len() + 1, found, &expected))?;
         }
+        if !seen.contains(&"rcvbuf") {
+            spec.bench.rcvbuf = Bench::of(spec.era.unwrap_or_default()).rcvbuf;
+        }
         Ok(spec)
     }
 }
@@ -155,6 +163,7 @@ impl Spec {
         let workload = matches!(self.source, Source::Workload(_));
         match key {
             "hook" | "gate" | "sequence" | "format" | "delivery" => self.design.ask(key, value)?,
+            "era" => self.era = Some(parse_era(value)?),
             "sched" | "seed" if self.order != Order::Calm => {
                 return Err((quoted(value), "sched or seed, not both".into()));
             }

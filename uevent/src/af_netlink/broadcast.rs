@@ -27,7 +27,7 @@ pub async fn netlink_trim(core: &Core, skb: Skb, gfp: Gfp) -> Skb {
     }
     // The area was rounded up, the charge is not: experiment G34.
     let charge = |s: &mut SkBuff| {
-        s.truesize = if core.has(Fix::ChargeArea) { core.config.sizeof_sk_buff + s.end } else { s.truesize - delta };
+        s.truesize = if core.charges_area() { core.truesize(s.end) } else { s.truesize - delta };
     };
     let _ = expand_head(core, skb, (0, -delta.cast_signed()), gfp, charge).await; // Untrimmed is good enough.
     skb
@@ -50,10 +50,8 @@ pub(super) fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> D
         if s.congested && !core.has(Fix::NoLatch) {
             return Delivered::No(Why::Latched);
         }
-        // What this message adds is not asked for: experiment G29.
-        let adds = if core.has(Fix::ChargeFirst) { core.skb_look(skb, |skb| skb.truesize.cast_signed()) } else { 0 };
         core.m.touch(rmem, Access::Read);
-        if s.rmem_alloc.get() + adds > s.rcvbuf {
+        if !core.admits(skb, s.rmem_alloc.get(), s.rcvbuf) {
             return Delivered::No(Why::Full);
         }
         let len = core.skb(skb, |skb| {
@@ -63,7 +61,7 @@ pub(super) fn netlink_broadcast_deliver(core: &Core, sk: SockRef, skb: Skb) -> D
         s.queue.push_back(skb);
         core.m.call("sk_data_ready", || vec![("sock", s.number.into()), ("len", len.into())], None);
         s.wait.wake_up(&core.m);
-        Delivered::Yes(s.rmem_alloc.get() > s.rcvbuf)
+        Delivered::Yes(core.crowded(s.rmem_alloc.get(), s.rcvbuf))
     })
 }
 
@@ -138,7 +136,7 @@ pub async fn netlink_broadcast(
     });
     let skb = netlink_trim(core, skb, gfp).await;
     // Nobody notes the group in the message: experiment G12.
-    if core.has(Fix::SenderGroup) {
+    if core.notes_group() {
         core.skb(skb, |s| s.dst_groups = group);
     }
     netlink_lock_table(core);
@@ -172,7 +170,7 @@ pub async fn netlink_broadcast(
         // Who lost it for want of room is told to nobody: experiment G30.
         Broadcast { lost: true, .. } if core.has(Fix::ToldLoss) => Err(Errno::NoBufs),
         Broadcast { delivered: true, .. } => Ok(()),
-        Broadcast { failure: true, .. } => Err(Errno::NoBufs),
+        Broadcast { failure: true, .. } if core.tells_failed_clone() => Err(Errno::NoBufs),
         _ => Err(Errno::Srch),
     };
     core.m.leave("netlink_broadcast", Some(sim::errno::Rc::rc(&result)));

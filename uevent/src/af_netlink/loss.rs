@@ -12,6 +12,8 @@ pub struct Lost {
     pub latched: u64,
     /// No memory for this listener's copy, or for that of a listener visited before it in the same broadcast.
     pub no_copy: u64,
+    /// Those of them that were sent to this socket alone, so that their sender was told.
+    pub refused: u64,
 }
 
 impl Lost {
@@ -59,6 +61,12 @@ impl Core {
     pub fn losses(&self) -> Vec<Loss> {
         self.netlink.losses.borrow().clone().unwrap_or_default()
     }
+}
+
+/// Counts a message to one port that does not fit there: its sender is told, and the receiver's latch stays as it is.
+pub(super) fn refuse(core: &Core, sk: SockRef, why: Why) {
+    lose(core, sk, why);
+    core.queue(sk, |s| s.lost.refused += 1);
 }
 
 /// Counts a message that this listener does not get.

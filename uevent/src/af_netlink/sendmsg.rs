@@ -6,10 +6,11 @@
 use sim::{Errno, Gfp};
 
 use super::broadcast::{Delivered, netlink_broadcast_deliver};
-use super::loss::lose;
+use super::loss::refuse;
 use super::{Caller, SockRef, netlink_autobind, netlink_broadcast};
 use crate::Core;
-use crate::skbuff::{alloc_skb, kfree_skb, skb_put};
+use crate::era::netlink_alloc_large_skb;
+use crate::skbuff::{kfree_skb, skb_put};
 
 /// To whom a process sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,11 +46,13 @@ pub async fn netlink_sendmsg(
         netlink_autobind(core, sk, caller).await?;
     }
     let sender = core.port_id(sk);
-    let skb = alloc_skb(core, u32::try_from(message.len()).unwrap_or(u32::MAX), Gfp::KERNEL).await?;
+    let skb = netlink_alloc_large_skb(core, message.len(), matches!(to, Destination::Groups(_))).await?;
     skb_put(core, skb, &[message]).await;
     core.skb(skb, |skb| skb.sender = sender);
     let port = match to {
-        Destination::Groups(groups) => return netlink_broadcast(core, sk, skb, sender, groups, Gfp::KERNEL).await,
+        Destination::Groups(groups) => {
+            return netlink_broadcast(core, sk, skb, sender, core.addressed(groups), Gfp::KERNEL).await;
+        }
         Destination::Port(port) => port,
     };
     let protocol = core.address(sk, |s| s.protocol);
@@ -58,7 +61,7 @@ pub async fn netlink_sendmsg(
     match sent {
         Some((_, Delivered::Yes(_))) => Ok(()),
         Some((receiver, Delivered::No(why))) => {
-            lose(core, receiver, why);
+            refuse(core, receiver, why);
             kfree_skb(core, skb);
             Err(Errno::Again)
         }

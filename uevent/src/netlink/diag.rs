@@ -11,6 +11,7 @@ use zerocopy::byteorder::native_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::NetlinkSocket;
+use crate::MemInfo;
 
 /// `SOCK_DIAG_BY_FAMILY`.
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -24,17 +25,6 @@ const SHOW_MEMINFO: u32 = 1;
 const MEMINFO: u16 = 0;
 /// `AF_NETLINK`.
 const AF_NETLINK: u8 = 16;
-
-/// The part of `SO_MEMINFO` that a receiver is judged by, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MemInfo {
-    /// `SK_MEMINFO_RMEM_ALLOC`: what queued messages are charged with.
-    pub rmem_alloc: u32,
-    /// `SK_MEMINFO_RCVBUF`.
-    pub rcvbuf: u32,
-    /// `SK_MEMINFO_DROPS`: messages that were dropped here, since it was opened. A count, not bytes.
-    pub drops: u32,
-}
 
 #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

@@ -19,7 +19,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// A listener to process events.
 ///
 /// It says IGNORE when it ends: on [`ProcEvents::close`], when it is dropped, so also when a panic unwinds. Without
-/// that, kernels before 6.6 send process events for ever, to nobody, and pay for each.
+/// that, the kernel sends process events for ever, to nobody, and pays for each: up to 6.18 at least, no count is tied to a
+/// socket's life, and since 6.6 not even another socket's IGNORE ends it (docs/parity.md).
 ///
 /// A signal that kills the process unwinds nothing. A program that wants to be polite handles SIGINT and SIGTERM by
 /// letting its loop end, as `forklab listen` does; SIGKILL cannot be handled.
