@@ -1,5 +1,4 @@
 //! Time that passes: the real kernel has a clock.
-#![expect(clippy::disallowed_types, reason = "a real run takes real time")]
 
 #![expect(clippy::disallowed_types, reason = "a real run takes real time")]
 
