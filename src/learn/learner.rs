@@ -127,7 +127,7 @@ impl Learner {
             questions,
             at: 0,
             mode: Mode::Walk,
-            panel: 0,
+            panel: lesson.watch as usize,
             note: String::new(),
         })
     }

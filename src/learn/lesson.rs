@@ -97,6 +97,19 @@ impl Mark {
     }
 }
 
+/// The panels, in the order in which Tab brings them to the top.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Who holds what, and whether he may sleep.
+    Locks,
+    /// Slots and bytes.
+    Message,
+    /// What listeners have not read yet.
+    Queues,
+    /// What lives.
+    Memory,
+}
+
 /// A lesson.
 pub struct Lesson {
     /// From 1.
@@ -109,6 +122,8 @@ pub struct Lesson {
     pub intro: &'static str,
     /// The run: what `forklab replay` would be given.
     pub line: &'static str,
+    /// The panel that comes first: what is to be watched.
+    pub watch: Watch,
     /// In the order of the run.
     pub stops: &'static [Stop],
 }

@@ -25,11 +25,11 @@ pub fn print(lesson: &'static Lesson) -> Result<String, InputError> {
     let run = learner.run();
     let mut out = format!("Lesson {}: {}\n\n", lesson.number, lesson.title);
     paragraph(&mut out, lesson.intro, "");
-    let mut number = 0;
+    let (mut number, mut before) = (0, Vec::new());
     for (frame, stop) in lesson.stops(run) {
         place(&mut out, run, frame);
         paragraph(&mut out, stop.text, "");
-        state(&mut out, &run.frames[frame]);
+        state(&mut out, &run.frames[frame], &mut before);
         if let Some(posed) = stop.question.is_some().then(|| learner.questions().get(number)).flatten() {
             number += 1;
             question(&mut out, number, &posed.asked);
@@ -66,20 +66,25 @@ fn place(out: &mut String, run: &super::run::Run, frame: usize) {
     heading(out, &panel::cut(&format!("Step {}, CPU{}, {}: {file}{says}", event.step, event.cpu, event.lane), WIDTH));
 }
 
-/// What there is to see at a stop, without what there is nothing of.
-fn state(out: &mut String, frame: &Frame) {
+/// What there is to see at a stop, without what has not changed since the last one.
+fn state(out: &mut String, frame: &Frame, before: &mut Vec<Vec<String>>) {
     if frame.lanes.is_empty() {
         return;
     }
     line(out, "");
-    let stack = panel::stack(frame, WIDTH - 2 * MARGIN.len());
-    line(out, &format!("{MARGIN}where"));
-    stack.iter().for_each(|text| line(out, &format!("{MARGIN}{MARGIN}{text}")));
     let width = WIDTH - 2 * MARGIN.len();
-    for panel in panel::panels(frame, width) {
-        line(out, &format!("{MARGIN}{}", panel.title));
-        panel.lines.iter().for_each(|text| line(out, &format!("{MARGIN}{MARGIN}{text}")));
+    let mut show = |title: &str, lines: &[String]| {
+        line(out, &format!("{MARGIN}{title}"));
+        lines.iter().for_each(|text| line(out, &format!("{MARGIN}{MARGIN}{text}")));
+    };
+    show("where", &panel::stack(frame, width));
+    let panels = panel::panels(frame, width);
+    for (at, panel) in panels.iter().enumerate() {
+        if before.get(at) != Some(&panel.lines) {
+            show(panel.title, &panel.lines);
+        }
     }
+    *before = panels.into_iter().map(|panel| panel.lines).collect();
 }
 
 fn question(out: &mut String, number: usize, asked: &Asked) {

@@ -20,7 +20,7 @@ pub const SMALLEST: (u16, u16) = (80, 24);
 /// The keys, in two rows. [`app::input`](super::app::input) is what they mean.
 pub const HELP: [&str; 2] = [
     "→ on  ← back  ↓ next stop  ↑ last stop  n question  Home End  g step  Tab panel",
-    "1-4 predict  s show the answer  w who runs next  f fail an allocation  u undo  q quit",
+    "1-4 predict  s show  w who runs next  f fail an allocation  u undo  q quit",
 ];
 /// The keys of the list of lessons.
 pub const MENU_HELP: &str = "↓ ↑ choose  Enter begin  1-8 begin that one  q quit";
@@ -118,16 +118,16 @@ fn stack(learner: &Learner, width: usize) -> (String, Vec<String>) {
     };
     let funcs = lane.stack.iter().rev().map(|(func, _)| *func);
     let file = source::function(event).into_iter().chain(funcs).find_map(source::file).unwrap_or("user space");
-    let mut lines: Vec<_> =
-        lane.stack.iter().enumerate().map(|(depth, (_, call))| format!("{:1$}{call}", "", 2 * depth)).collect();
-    let entered = matches!(event.what, sim::What::Enter { .. });
-    if !entered {
-        lines.push(format!("{:1$}{2}", "", 2 * lines.len(), source::says(&event.what)));
+    let mut lines: Vec<_> = lane.stack.iter().map(|(_, call)| call.clone()).collect();
+    if !matches!(event.what, sim::What::Enter { .. }) {
+        lines.push(source::says(&event.what));
     }
-    if let Some(last) = lines.last_mut() {
-        last.insert_str(0, "> ");
-    }
-    let lines = lines.iter().map(|line| cut(line, width)).collect();
+    let last = lines.len().saturating_sub(1);
+    let lines = lines.iter().enumerate().map(|(depth, line)| {
+        let here = if depth == last { '>' } else { ' ' };
+        cut(&format!("{here} {:1$}{line}", "", 2 * depth), width)
+    });
+    let lines = lines.collect();
     (format!("{file}, {} on CPU{}", lane.name, lane.cpu), lines)
 }
 
@@ -155,7 +155,8 @@ fn draw_left(frame: &mut Frame<'_>, area: Rect, learner: &Learner, theme: Theme)
 /// The head of the picture and its last rows.
 fn lanes(learner: &Learner, width: usize, room: usize) -> Vec<Line<'static>> {
     let picture = Lanes { width, ..Lanes::default() }.draw(&learner.run().events[..learner.at()]);
-    let mut rows: Vec<_> = picture.lines().filter(|line| !line.starts_with(" rule ")).map(str::to_owned).collect();
+    // The rules that were broken stand below the picture, and are no part of it.
+    let mut rows: Vec<_> = picture.lines().take_while(|line| !line.starts_with(" rule ")).map(str::to_owned).collect();
     while rows.last().is_some_and(String::is_empty) {
         rows.pop();
     }
@@ -283,7 +284,13 @@ fn question(learner: &Learner, posed: &Posed, width: usize, theme: Theme) -> Vec
             Some(_) => Span::raw(mark("")),
         }
     });
-    lines.push(Line::from_iter(choices));
+    // Beside each other if there is room, else one below the other.
+    let choices: Vec<_> = choices.collect();
+    if choices.iter().map(Span::width).sum::<usize>() <= width {
+        lines.push(Line::from_iter(choices));
+    } else {
+        lines.extend(choices.into_iter().map(Line::from));
+    }
     if posed.said.is_some() {
         plain(&mut lines, asked.why);
         if learner.is_over() {

@@ -1,6 +1,6 @@
 //! How the connector mended it.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{argument, cost, event_allocations, found, list, locks_at, of};
 use super::super::question::Question;
 use super::super::run::Run;
@@ -29,6 +29,7 @@ pub(super) const LESSON: Lesson = Lesson {
     intro: "The patch was not merged. In November 2005 came the process events connector, in 2.6.15: another place, another gate, \
             a number for each event, and a struct instead of text. The run of lesson 1 once more, with that design.",
     line: "v1 tour hook=before-wake gate=counter sequence=per-cpu format=connector-struct fault=none",
+    watch: Watch::Message,
     stops: &[
         after(
             Mark::Start,

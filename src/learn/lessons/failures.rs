@@ -1,6 +1,6 @@
 //! What fails and who is told.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{list, of, receivers, returned};
 use super::super::question::Question;
 use super::super::run::Run;
@@ -34,6 +34,7 @@ pub(super) const LESSON: Lesson = Lesson {
             listener only; and not everybody who loses something is told. Two listen here, elsa and top, and in this run one \
             allocation fails. You can make others fail: f, wherever you are.",
     line: "v1 two-listeners hook=end fault=skb_clone.head#1",
+    watch: Watch::Queues,
     stops: &[
         after(Mark::Start, "Both read when all is over. f makes the next allocation fail; u takes it back."),
         before(Mark::Alloc("alloc_task_struct"), "The first allocation of a fork: the child's task_struct.").ask(Question {

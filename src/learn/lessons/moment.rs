@@ -1,6 +1,6 @@
 //! The moment after which the parent must not touch the child.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{argument, found, freed_by, lanes, next_lane, of, returned};
 use super::super::question::Question;
 use super::super::run::Run;
@@ -21,6 +21,7 @@ pub(super) const LESSON: Lesson = Lesson {
     intro: "The patch reads p->pid at the end of do_fork(). p is the child's task_struct, and the child is awake. Two CPUs, a \
             parent that ignores SIGCHLD, and a child that exits at once: this schedule was found by a search.",
     line: "v1 autoreap hook=end sched=p5.c6.p7.elsa2.p4.init5 fault=none",
+    watch: Watch::Memory,
     stops: &[
         after(
             Mark::Start,

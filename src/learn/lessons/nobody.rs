@@ -1,6 +1,6 @@
 //! Who pays when nobody listens.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{cost, event_allocations, of, returned};
 use super::super::question::Question;
 
@@ -14,6 +14,7 @@ pub(super) const LESSON: Lesson = Lesson {
     intro: "Most machines have nobody who wants to hear of forks. What does such a machine pay for a notification that nobody \
             gets? Every fork of every process pays it.",
     line: "v1 nobody hook=end fault=none",
+    watch: Watch::Memory,
     stops: &[
         after(Mark::Start, "p forks c. There is no listener: the panel of queues is empty."),
         before(

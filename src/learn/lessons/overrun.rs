@@ -1,6 +1,6 @@
 //! Overrun: a listener that is too slow.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{counts, list, next_lane, returned};
 use super::super::question::Question;
 use super::super::run::Run;
@@ -30,8 +30,9 @@ pub(super) const LESSON: Lesson = Lesson {
     intro: "A listener that does not read in time loses events. When is its buffer full, what does it learn, and when does it hear \
             again? elsa's buffer is small here, and p forks four times before she runs, and once after.",
     line: "v1 latch hook=end fault=none",
+    watch: Watch::Queues,
     stops: &[
-        after(Mark::Start, "Keep the panel of queues in view: it has what is charged (sk_rmem_alloc) and the limit (sk_rcvbuf)."),
+        after(Mark::Start, "The panel of queues comes first: it has what is charged (sk_rmem_alloc) and the limit (sk_rcvbuf)."),
         after(
             Mark::Call("sk_data_ready"),
             "The first event. The queue is charged for the whole buffer, not for the bytes of the message alone.",

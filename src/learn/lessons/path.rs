@@ -1,6 +1,6 @@
 //! The path of a fork: from `do_fork()` to a listener.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{entered, entered_after, lanes, list, next_lane, returned};
 use super::super::question::Question;
 use sim::What;
@@ -13,6 +13,7 @@ pub(super) const LESSON: Lesson = Lesson {
             child, and what the patch of 11 February 2005 added behind it. Every line that you see is an event of the run: a \
             function entered or left, memory taken or given back, a lock, a lane that waits.",
     line: "v1 tour hook=end fault=none",
+    watch: Watch::Locks,
     stops: &[
         after(
             Mark::Start,

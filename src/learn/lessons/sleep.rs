@@ -1,6 +1,6 @@
 //! A lock held, a sleep.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{found, list, locks_at, of};
 use super::super::question::Question;
 use super::super::run::Run;
@@ -25,6 +25,7 @@ pub(super) const LESSON: Lesson = Lesson {
     intro: "If the end of do_fork() is too late to read the child, why not tell of it earlier, under the lock, where nobody can \
             see it yet? Mainline did so on 7 November 2005. This is that design, hook=locked.",
     line: "v1 first-fork hook=locked fault=none",
+    watch: Watch::Locks,
     stops: &[
         after(Mark::Start, "One fork, one listener, and the notification inside copy_process(). Watch the panel of locks."),
         before(
@@ -36,14 +37,14 @@ pub(super) const LESSON: Lesson = Lesson {
             "write_lock_irq() takes a spinlock and switches interrupts off on this CPU. Whoever wants the lock now spins; so \
              its holder must not sleep, or a CPU spins for nothing, perhaps for ever.",
         ),
-        before(Mark::Found, "attach_pid() is done, and the hook is next.").ask(Question {
+        before(Mark::Enter("kobject_fork"), "attach_pid() is done, and the hook is next.").ask(Question {
             prompt: "What does p hold when it enters kobject_fork()?",
             choices: |run| vec![locks_at(run, "kobject_fork"), "no lock".into(), "mmap_sem".into()],
             answer: |run| locks_at(run, "kobject_fork"),
             why: "That is what makes the place attractive: nobody can look the child up, kill it or reap it meanwhile.",
         }),
         before(
-            Mark::Alloc("kobject_get_path.path"),
+            Mark::Found,
             "kobject_fork() wants 11 bytes for the path, and asks with GFP_KERNEL.",
         )
         .ask(Question {

@@ -1,6 +1,6 @@
 //! The message on the wire, byte by byte.
 
-use super::super::lesson::{Lesson, Mark, after, before};
+use super::super::lesson::{Lesson, Mark, Watch, after, before};
 use super::super::probe::{argument, layout, list, of};
 use super::super::question::Question;
 
@@ -23,17 +23,18 @@ pub(super) const LESSON: Lesson = Lesson {
     name: "wire",
     title: "The message on the wire",
     intro: "What does a listener read? A header, action@path, and then strings, each ended by a NUL. This lesson follows the bytes \
-            from the slots of envp into the socket buffer. Keep the panel of the message in view: Tab brings it to the top.",
+            from the slots of envp into the socket buffer.",
     line: "v1 tour hook=end fault=none",
+    watch: Watch::Message,
     stops: &[
-        after(Mark::Start, "The same run as in lesson 1. Watch the memory this time: press Tab until the message comes first."),
+        after(Mark::Start, "The same run as in lesson 1. This time the panel of the message comes first; Tab brings the next one to the top."),
         after(
             Mark::Enter("kobject_fork"),
             "kobject_fork() has two buffers of 32 bytes on its stack, ppid and cpid, and prints a number into each.",
         ),
-        after(
+        before(
             Mark::Alloc("kobject_fork.envp"),
-            "Five slots of 8 bytes, from kmalloc(). The first two say \"Not used\"; the last is NULL and ends the environment.",
+            "Next come five slots of 8 bytes, from kmalloc(). The first two will say \"Not used\", the last will be NULL.",
         )
         .ask(Question {
             prompt: "How many of the five slots are sent?",
