@@ -18,6 +18,7 @@ fn forklab(args: &[&str]) -> Command {
 }
 
 /// A listener that is listening: it is in `/proc/net/netlink` with this protocol and group.
+#[expect(clippy::zombie_processes, reason = "a listener that never listens fails the test")]
 fn listening(args: &[&str], protocol: &str, group: u32) -> Child {
     let child = forklab(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     // The port id of a process's first socket is its pid.

@@ -1,7 +1,8 @@
 //! The capture file: its bytes, and that no error is lost.
 
+mod common;
+
 use std::io::{self, Write};
-use std::process::Command;
 use std::rc::Rc;
 
 use forklab::render::pcap::{Pcap, pcap};
@@ -77,21 +78,15 @@ fn an_error_of_the_disk_is_kept_until_the_end() {
     assert!(Pcap::new(Full(23)).is_err());
 }
 
-/// It also calls the packet malformed, since an uevent has no `nlmsghdr`: that is so, and not asserted.
+/// It also calls the packet malformed, since an uevent has no `nlmsghdr`: `tests/wireshark.rs` has what helps.
 #[test]
-fn tshark_reads_the_file_if_it_is_installed() {
-    let path = std::env::temp_dir().join(format!("forklab-render-{}.pcap", std::process::id()));
-    std::fs::write(&path, pcap(&three_forks(|_| ()).take(), Vec::new()).expect("memory")).expect("a temporary file");
-    let fields = ["-T", "fields", "-e", "frame.protocols", "-e", "netlink.hatype", "-e", "netlink.family"];
-    let output = Command::new("tshark").arg("-r").arg(&path).args(fields).output();
-    std::fs::remove_file(&path).expect("it was written");
-    match output {
-        Err(error) => eprintln!("skipped: tshark cannot be started: {error}"),
-        Ok(output) => {
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            let text = String::from_utf8_lossy(&output.stdout);
-            assert_eq!(text.lines().count(), 3, "{text}");
-            assert!(text.lines().all(|line| line.starts_with("netlink") && line.contains("\t824\t")), "{text}");
-        }
+#[cfg(target_os = "linux")]
+fn tshark_knows_the_family_of_each_packet() {
+    if !common::tools::need(&["tshark"]) {
+        return;
     }
+    let capture = pcap(&three_forks(|_| ()).take(), Vec::new()).expect("memory takes everything");
+    let fields = ["frame.protocols", "netlink.hatype", "netlink.family"];
+    let rows = common::tshark::fields(common::tshark::plain(), &capture, &fields);
+    assert_eq!(rows, [["netlink", "824", "0x000f"]; 3]);
 }

@@ -6,13 +6,16 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use common::tshark::{self, AND};
 use common::{command, tools};
 use fork_model::Design;
 use forklab::render::pcap::Family;
 use serde_json::Value;
-use uevent::wire::connector::{ConnectorMessage, ForkIds, emit_fork_ascii, emit_fork_struct};
+use uevent::netlink::ProcEvents;
+use uevent::source::{Arrival, UeventSource, Wait};
+use uevent::wire::connector::{CN_PROC, ConnectorMessage, ForkIds, emit, emit_fork_ascii, emit_fork_struct};
 use uevent::wire::proc_event::{Ids, ProcEvent, What, emit_proc_event};
 use uevent::wire::{Filters, Layout, Message, emit_bare, emit_keyed, emit_libudev};
 
@@ -188,8 +191,18 @@ fn good_connector() -> Vec<(Vec<u8>, String)> {
     let mut old = (Vec::new(), Vec::new());
     emit_fork_ascii(&mut old.0, 8, 100, 101);
     emit_fork_struct(&mut old.1, u32::MAX, 3, &ids);
+    // Between 2006 and 2011 the event had 32 bytes; and what a listener says to the kernel is seen, too.
+    let mut timed = vec![0; 32];
+    timed[0] = 1;
+    timed[4] = 3;
+    timed[16..].copy_from_slice(&[100, 100, 101, 101].map(u32::to_le_bytes).concat());
+    let mut more = (Vec::new(), Vec::new());
+    emit(&mut more.0, CN_PROC, 9, 0, &timed);
+    emit(&mut more.1, CN_PROC, 10, 0, &1_u32.to_le_bytes());
     all.push((old.0, "fork 100 -> 101 seq 8".into()));
     all.push((old.1, format!("fork 100 -> 101 cpu 3 seq {}", u32::MAX)));
+    all.push((more.0, "fork 100 -> 101 cpu 3 seq 9".into()));
+    all.push((more.1, "listen seq 10".into()));
     all
 }
 
@@ -209,6 +222,72 @@ fn process_events_read_as_the_codec_writes_them_in_a_line() {
     assert_eq!(rows[10][2..], ["0x00000001", &timestamp, "", "100", "sixteen bytes ok"]);
     assert_eq!(rows[15][2..], ["0x0000feed", "", "101", "", ""]);
     assert_eq!(rows[16][2..], ["0x00000001", "", "101", "", ""]);
+}
+
+/// The same message as a machine of the other byte order sends it: `sizes` are those of its first fields, then come words.
+fn other_order(bytes: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let (mut rest, mut swapped) = (bytes, Vec::new());
+    for size in sizes.iter().copied().chain(std::iter::repeat(4)) {
+        let (field, after) = rest.split_at(size.min(rest.len()));
+        swapped.extend(field.iter().rev());
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    swapped
+}
+
+#[test]
+fn messages_of_a_machine_with_the_other_byte_order_are_read_too() {
+    if !tools::need(&["tshark"]) {
+        return;
+    }
+    let ids = ForkIds { parent_pid: 100, parent_tgid: 100, child_pid: 101, child_tgid: 101 };
+    let mut event = Vec::new();
+    emit_fork_struct(&mut event, 7, 1, &ids);
+    // nlmsghdr and cn_msg.
+    let event = other_order(&event, &[4, 2, 2, 4, 4, 4, 4, 4, 4, 2, 2]);
+    let libudev = &good_uevents()[4];
+    // Of libudev's header only the three sizes are in the order of the machine.
+    let libudev = [&libudev[..12], &other_order(&libudev[12..24], &[]), &libudev[24..]].concat();
+    let rows = rows(&[(Connector, &event), (KobjectUevent, &libudev)], &[]);
+    let said = ["fork 100 -> 101 cpu 1 seq 7", "libudev add@/devices/x 4 keys seq 18446744073709551615"];
+    assert_eq!(rows, said.map(|line| [line, ""]));
+}
+
+#[test]
+fn a_process_of_this_machine_is_seen_from_its_fork_to_its_exit() {
+    if !tools::need(&["tshark"]) {
+        return;
+    }
+    let mut events = match ProcEvents::open() {
+        Ok(events) => events,
+        Err(error) => {
+            tools::skip(&format!("process events: {error}"));
+            return;
+        }
+    };
+    let child = Command::new("true").spawn().and_then(|mut child| child.wait().map(|_| child.id()));
+    let child = child.expect("runs").cast_signed();
+    let (mut heard, mut said) = (Vec::new(), Vec::new());
+    while !said.last().is_some_and(|line: &String| line.starts_with("exit")) {
+        let arrival = events.receive(Wait::AtMost(Duration::from_secs(5))).expect("received");
+        let Arrival::Message(datagram) = arrival else { panic!("{arrival:?}") };
+        let message = ConnectorMessage::parse(datagram.bytes).expect("the kernel wrote it");
+        let event = ProcEvent::parse(&message).expect("the kernel wrote it");
+        match event.what {
+            What::Fork(ids) if ids.child_pid == child => {}
+            What::Exec(ids) | What::Exit { ids, .. } if ids.pid == child => {}
+            _ => continue,
+        }
+        heard.push(datagram.bytes.to_vec());
+        said.push(format!("{} cpu {} seq {}", event.what, event.cpu, message.seq));
+    }
+    let datagrams: Vec<_> = heard.iter().map(|bytes| (Connector, &bytes[..])).collect();
+    let lines: Vec<_> = rows(&datagrams, &[]).into_iter().map(|row| row[0].clone()).collect();
+    assert_eq!(lines, said);
+    assert_eq!(lines.len(), 3, "{lines:?}");
 }
 
 /// Drawn from a seed: xorshift.
@@ -314,16 +393,20 @@ fn a_spoilt_connector_message_is_refused_in_the_words_of_the_codec() {
 }
 
 #[test]
-fn other_families_stay_with_wireshark() {
+fn other_families_and_what_goes_to_the_kernel_stay_with_wireshark() {
     if !tools::need(&["tshark"]) {
         return;
     }
-    // An empty RTM_NEWLINK, which is rtnetlink's, in a packet whose family is 0.
+    // A nlmsghdr alone.
     let mut bytes = tshark::capture(&[(KobjectUevent, &[16, 0, 0, 0, 3, 0, 0, 0, 7, 0, 0, 0, 9, 0, 0, 0])]);
-    let family = bytes.len() - 17;
-    bytes[family] = 0;
-    let rows = tshark::fields(tshark::with_dissector(), &bytes, &["netlink.hdr_seq", "netlink.family", "uevent"]);
-    assert_eq!(rows, [["7", "0x0000", ""]]);
+    let fields = ["netlink.hdr_seq", "netlink.family", "uevent"];
+    // A message of a process to the kernel, PACKET_KERNEL: that one has a nlmsghdr, whatever the family.
+    let cooked = bytes.len() - 32;
+    bytes[cooked + 1] = 7;
+    assert_eq!(tshark::fields(tshark::with_dissector(), &bytes, &fields), [["7", "0x000f", ""]]);
+    bytes[cooked..cooked + 2].copy_from_slice(&[0, 6]);
+    bytes[cooked + 15] = 0;
+    assert_eq!(tshark::fields(tshark::with_dissector(), &bytes, &fields), [["7", "0x0000", ""]]);
 }
 
 /// The page shows what tshark prints: `$ forklab` and `$ tshark` commands, which share the file `forks.pcap`.

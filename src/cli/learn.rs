@@ -44,7 +44,7 @@ struct Listed {
 
 impl Listed {
     fn new(lesson: &Lesson) -> Listed {
-        let &Lesson { number, name, title, intro, line: replay, stops } = lesson;
+        let &Lesson { number, name, title, intro, line: replay, stops, watch: _ } = lesson;
         let questions = stops.iter().filter(|stop| stop.question.is_some()).count();
         Listed { number, name, title, intro, replay, questions }
     }

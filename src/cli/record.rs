@@ -10,7 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Failure;
-use super::live::{Counter, nap, rcvbuf, refused};
+use super::live::refused;
+use super::live::{Counter, nap, rcvbuf};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::live::clock::Clock;

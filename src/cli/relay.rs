@@ -12,7 +12,8 @@ use uevent::netlink::Protocol;
 use uevent::wire::proc_event::What;
 
 use super::Failure;
-use super::live::{Counter, nap, rcvbuf, refused};
+use super::live::refused;
+use super::live::{Counter, nap, rcvbuf};
 use super::run::DesignArgs;
 use crate::input::InputError;
 use crate::lab::report::{n, plural};

@@ -12,7 +12,7 @@ use uevent::kobject_uevent::KobjectAction;
 use crate::input::{InputError, quoted};
 use crate::lab::{faults as lab_faults, tour as lab_tour};
 use crate::render::lanes::Lanes;
-use crate::render::layout::{LayoutError, MachineConstants, layout_fork, layout_hotplug};
+use crate::render::layout::{Consumers, LayoutError, MachineConstants, layout_fork, layout_hotplug};
 
 /// Arguments of `forklab faults`.
 #[derive(Args, Debug)]
@@ -42,6 +42,9 @@ pub(super) struct LayoutArgs {
     /// Bytes of a cache line: 32, 64 or 128
     #[arg(long, value_name = "BYTES", default_value_t = 64, value_parser = cache_line)]
     smp_cache_bytes: u32,
+    /// Instead: what real programs of today make of each format, as a test recorded it
+    #[arg(long, conflicts_with_all = ["parent", "child", "hotplug", "smp_cache_bytes"])]
+    consumers: bool,
     /// The layout as JSON
     #[arg(long)]
     json: bool,
@@ -73,6 +76,9 @@ pub(super) fn faults(args: &FaultsArgs, out: &mut impl Write) -> Result<Found, F
 
 /// `forklab layout`.
 pub(super) fn layout(args: &LayoutArgs, out: &mut impl Write) -> Result<Found, Failure> {
+    if args.consumers {
+        return consumers(args.json, out);
+    }
     let mut machine = MachineConstants::default();
     machine.machine.smp_cache_bytes = args.smp_cache_bytes;
     let layout = match &args.hotplug {
@@ -86,6 +92,17 @@ pub(super) fn layout(args: &LayoutArgs, out: &mut impl Write) -> Result<Found, F
         write!(out, "{layout}")?;
     }
     Ok(!layout.violations.is_empty())
+}
+
+/// `forklab layout --consumers`.
+fn consumers(json: bool, out: &mut impl Write) -> Result<Found, Failure> {
+    let recorded = Consumers::recorded();
+    if json {
+        write_json(&recorded, out)?;
+    } else {
+        write!(out, "{recorded}")?;
+    }
+    Ok(false)
 }
 
 fn no_layout(error: LayoutError) -> InputError {

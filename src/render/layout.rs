@@ -4,7 +4,10 @@
 //! listener, and read the sizes from the allocations and the broadcast in its trace, and the trimmed buffer from the
 //! listener's queue. Three things stand in no trace and are taken from the model's constants instead: the two strings
 //! that fill the slots that are never sent, the 32 bytes of each pid buffer, and the 312 bytes of `skb_shared_info`.
+//!
+//! What programs of today make of the bytes is a record of what they said: [`Consumers`].
 
+mod consumers;
 mod draw;
 mod measure;
 mod parts;
@@ -12,6 +15,7 @@ mod parts;
 use serde::{Serialize, Serializer};
 use sim::{Value, Violation};
 
+pub use consumers::{Answer, Consumer, Consumers, Heard, Verdict};
 pub use measure::{LayoutError, MachineConstants, layout_fork, layout_hotplug};
 
 /// What the memory of one message looks like. `Display` draws it in at most 80 columns.

@@ -2,8 +2,13 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
+#[cfg(target_os = "linux")]
 pub mod tools;
+#[cfg(target_os = "linux")]
 pub mod tshark;
+
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub mod live;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -5,8 +5,9 @@
 
 #![allow(dead_code, reason = "each test program uses its part")]
 
-use std::path::Path;
 use std::process::Command;
+
+use rustix::event::{Timespec, poll};
 
 /// The environment variable that makes a missing program or right a failure.
 pub const REQUIRE_LIVE: &str = "FORKLAB_REQUIRE_LIVE";
@@ -37,6 +38,18 @@ pub fn version(program: &str) -> String {
 
 fn found(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let sbin = ["/usr/sbin", "/sbin"].map(Into::into);
-    std::env::split_paths(&path).chain(sbin).any(|folder| Path::new(&folder).join(program).is_file())
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Waits until this is so, at most ten seconds.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let tick = Timespec { tv_sec: 0, tv_nsec: 10_000_000 };
+    for _ in 0..1000 {
+        if is_so() {
+            return;
+        }
+        // No descriptor: the time alone.
+        poll(&mut [], Some(&tick)).expect("a timeout");
+    }
+    panic!("after ten seconds it is not so that {what}");
 }

@@ -28,7 +28,9 @@ pub fn with_dissector() -> Command {
 /// tshark as it is installed: no settings and no plugins of whoever runs the tests.
 pub fn plain() -> Command {
     let mut command = Command::new("tshark");
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).args(["-n", "-C", "Default"]).env("LC_ALL", "C.UTF-8");
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).arg("-n").env("LC_ALL", "C.UTF-8");
+    // Or whoever has the dissector as a personal plugin would have it twice.
+    command.env("HOME", "/nonexistent").env_remove("XDG_CONFIG_HOME").env_remove("WIRESHARK_CONFIG_DIR");
     command
 }
 

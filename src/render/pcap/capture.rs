@@ -92,7 +92,9 @@ impl<W: Write> Capture<W> {
         Ok(Capture { writer: PcapWriter::with_header(out, header)?, packets: 0 })
     }
 
-    /// Writes one datagram, as it was received.
+    /// Writes one datagram, as it was received. `time` is since the epoch; that of a simulated run, since its beginning.
+    ///
+    /// After an error the file may end in half a packet: write no more.
     ///
     /// # Errors
     /// Those of `out`; a time whose seconds do not fit 32 bits, in the year 2106.

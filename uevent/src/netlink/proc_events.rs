@@ -63,7 +63,11 @@ impl ProcEvents {
     }
 
     fn ignore(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.listening) { self.say(IGNORE, 0) } else { Ok(()) }
+        if !std::mem::take(&mut self.listening) {
+            return Ok(());
+        }
+        // Every listener hears the acknowledgement, and can tell from its number whose it is.
+        self.say(IGNORE, self.socket.port()?)
     }
 
     /// Sends an `enum proc_cn_mcast_op`; the answer will carry `ack + 1`.
