@@ -275,6 +275,18 @@ fn in_the_lesson_about_the_moment_the_reader_can_let_the_parent_be_in_time() {
 }
 
 #[test]
+fn in_the_lesson_about_overruns_nothing_is_lost_if_the_listener_runs_when_the_sender_yields() {
+    let mut learner = find("overrun");
+    learner.press(Key::NextQuestion);
+    learner.press(Key::Who);
+    let Mode::Who(choice) = learner.mode else { panic!("{}", learner.note) };
+    let lanes = learner.run().choices[choice].lanes.clone();
+    let elsa = lanes.iter().position(|lane| lane.as_str() == "elsa").unwrap_or_else(|| panic!("{lanes:?}"));
+    learner.press(Key::Digit(u8::try_from(elsa + 1).expect("few")));
+    assert_eq!(learner.run().heard[0].lost, 0, "{}", learner.note);
+}
+
+#[test]
 fn the_frames_say_what_the_trace_says() {
     let learner = find("sleep");
     let run = learner.run();
@@ -368,7 +380,7 @@ fn screens_on_the_way() {
     insta::assert_snapshot!("learn_message_small", screen(&message, SMALLEST));
     let who = pressed("moment", &[Key::NextQuestion, Key::Who]);
     insta::assert_snapshot!("learn_who_small", screen(&who, SMALLEST));
-    let failed = pressed("failures", &[Key::NextQuestion, Key::Fail, Key::Next, Key::Next]);
+    let failed = pressed("failures", &[Key::NextQuestion, Key::Fail, Key::Show, Key::Next, Key::Next, Key::Next]);
     insta::assert_snapshot!("learn_failed_small", screen(&failed, SMALLEST));
 }
 

@@ -238,9 +238,9 @@ impl Learner {
             Key::Next if self.is_over() => self.note = "this was the last event".into(),
             Key::Next => self.at += 1,
             Key::Back => self.at = self.at.saturating_sub(1),
-            Key::NextStop => self.to_stop(|text, at| text.frame > at),
-            Key::LastStop => self.to_last_stop(),
-            Key::NextQuestion => self.to_stop(|text, at| text.frame > at && text.question.is_some()),
+            Key::NextStop => self.seek(|text, at| text.frame > at),
+            Key::LastStop => self.seek_back(),
+            Key::NextQuestion => self.seek(|text, at| text.frame > at && text.question.is_some()),
             Key::Start => self.at = 0,
             Key::End => self.at = self.last(),
             Key::Goto => self.mode = Mode::Goto(String::new()),
@@ -263,7 +263,7 @@ impl Learner {
         self.question().is_some_and(|posed| posed.said.is_none())
     }
 
-    fn to_stop(&mut self, wanted: impl Fn(&Text, usize) -> bool) {
+    fn seek(&mut self, wanted: impl Fn(&Text, usize) -> bool) {
         let shared = self.shared();
         let next = self.texts.iter().find(|text| wanted(text, self.at) && text.frame <= shared);
         match next {
@@ -275,7 +275,7 @@ impl Learner {
         }
     }
 
-    fn to_last_stop(&mut self) {
+    fn seek_back(&mut self) {
         let here = self.at.min(self.shared() + 1);
         let before = self.texts.iter().rev().map(|text| text.frame).find(|frame| *frame < here);
         self.at = before.unwrap_or(0);

@@ -137,7 +137,7 @@ fn draw_left(frame: &mut Frame<'_>, area: Rect, learner: &Learner, theme: Theme)
     let mut lines = vec![Line::styled(rule(&file, width), theme.rule())];
     let calls_shown = usize::from(area.height / 3).max(4);
     let skip = calls.len().saturating_sub(calls_shown);
-    let last = calls.len() - 1;
+    let last = calls.len().saturating_sub(1);
     lines.extend(
         calls
             .into_iter()
@@ -231,8 +231,11 @@ fn below(learner: &Learner, width: usize, theme: Theme) -> (String, Vec<Line<'st
     }
 }
 
-/// The text, and at the end the score.
+/// The text; at the start what the lesson is about, at the end the score.
 fn spoken(learner: &Learner) -> String {
+    if learner.at() == 0 {
+        return format!("{}\n{}", learner.lesson.intro, learner.text());
+    }
     if !learner.is_over() {
         return learner.text().into();
     }
@@ -252,7 +255,7 @@ fn who(learner: &Learner, choice: usize) -> String {
         let runs = if u32::try_from(at) == Ok(moment.picked) { " (does, in this run)" } else { "" };
         format!("{} {lane}{runs}", at + 1)
     });
-    let lanes = lanes.collect::<Vec<_>>().join("   ");
+    let lanes = lanes.collect::<Vec<_>>().join(", ");
     format!("{when} one of several lanes goes on. A digit picks one, Esc does not.\n{lanes}")
 }
 

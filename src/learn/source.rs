@@ -22,7 +22,7 @@ const FILES: [(&str, &[&str]); 11] = [
     ("net/core/skbuff.c", &["alloc_skb", "skb_clone", "kfree_skb"]),
     ("net/netlink/af_netlink.c", &["netlink_broadcast", "netlink_recvmsg", "netlink_trim"]),
     ("net/core/sock.c", &["sk_data_ready", "sk_error_report"]),
-    ("drivers/connector/", &["cn_netlink_send", "gate(counter)", "gate(has-listeners)"]),
+    ("drivers/connector/", &["cn_netlink_send", "gate"]),
 ];
 
 /// The file of a function, if a lesson says it.

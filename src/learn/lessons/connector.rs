@@ -36,7 +36,7 @@ pub(super) const LESSON: Lesson = Lesson {
             "elsa has said PROC_CN_MCAST_LISTEN before the run: the connector counts who wants events.",
         ),
         before(
-            Mark::Call("gate(counter)"),
+            Mark::Call("gate"),
             "We are still in copy_process(): the child is complete and hashed, but not awake. Nobody can reap what has never run.",
         )
         .ask(Question {
@@ -46,7 +46,7 @@ pub(super) const LESSON: Lesson = Lesson {
             why: "Behind the unlock it may sleep, before the wake-up the child cannot go away: lessons 5 and 6 both end here.",
         }),
         after(
-            Mark::Call("gate(counter)"),
+            Mark::Call("gate"),
             "The gate: a counter of listeners is read before anything is allocated. It is not 0, so that the event is made.",
         )
         .ask(Question {

@@ -51,7 +51,17 @@ pub(super) const LESSON: Lesson = Lesson {
             why: "The child, on the other CPU. No rule is broken by that: p holds no lock, and a slow CPU, an interrupt or a \
                   preemption is all it takes.",
         }),
-        after(Mark::Enter("do_exit"), "The child exits. p is still where it was, between two lines of do_fork()."),
+        after(
+            Mark::Enter("do_exit"),
+            "The child exits. p is still where it was, between two lines of do_fork().",
+        )
+        .ask(Question {
+            prompt: "Which lane will give the child's task_struct back?",
+            choices: lanes,
+            answer: |run| freed_by(run, "alloc_task_struct"),
+            why: "The child's own: nobody waits for it, and the scheduler drops a dead task's last reference when it switches \
+                  away from it. With a parent that waits it could be p.",
+        }),
         after(
             Mark::Call("release_task"),
             "As its parent ignores SIGCHLD, the child releases itself: it is unhashed, and the first reference is gone.",
@@ -59,14 +69,7 @@ pub(super) const LESSON: Lesson = Lesson {
         before(
             Mark::Free("alloc_task_struct"),
             "The last reference goes when the child has left its CPU for good, in finish_task_switch().",
-        )
-        .ask(Question {
-            prompt: "Which lane gives the child's task_struct back?",
-            choices: lanes,
-            answer: |run| freed_by(run, "alloc_task_struct"),
-            why: "It is the child's lane that still counts here: the scheduler drops the dead task's reference when it switches \
-                  away from it.",
-        }),
+        ),
         before(
             Mark::Found,
             "The memory is free, and filled with 0x6b, the poison of freed memory. p goes on, and its next line is \

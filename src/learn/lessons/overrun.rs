@@ -64,8 +64,8 @@ pub(super) const LESSON: Lesson = Lesson {
             "netlink_overrun(): the socket has an error, and a latch is set (congested). As long as it is set, no message is \
              admitted, whether there is room or not.",
         ),
-        before(Mark::Leave("do_fork"), "The fourth fork. Its event meets the latch.").nth(4).ask(Question {
-            prompt: "What did netlink_broadcast() return for it?",
+        before(Mark::Leave("netlink_broadcast"), "The fourth fork. Its event meets the latch.").nth(4).ask(Question {
+            prompt: "What will netlink_broadcast() return for it?",
             choices: |run| vec![returned(run, "netlink_broadcast", 4), "0".into(), "-ENOBUFS".into()],
             answer: |run| returned(run, "netlink_broadcast", 4),
             why: "As if nobody listened: everybody who does is full. The sender cannot tell the two apart.",
@@ -90,8 +90,8 @@ pub(super) const LESSON: Lesson = Lesson {
             "Her queue is empty, and that is what takes the latch away: not that there is room, but that nothing is left.",
         )
         .nth(1),
-        before(Mark::Leave("do_fork"), "The fifth fork.").nth(5).ask(Question {
-            prompt: "What did netlink_broadcast() return for this one?",
+        before(Mark::Call("sk_data_ready"), "The fifth fork. Its event comes to an empty queue.").nth(3).ask(Question {
+            prompt: "What will netlink_broadcast() return for this one?",
             choices: |run| vec![returned(run, "netlink_broadcast", 5), "-ESRCH".into(), "-ENOBUFS".into()],
             answer: |run| returned(run, "netlink_broadcast", 5),
             why: "She hears again. Between the two stands a gap of which only the error told.",

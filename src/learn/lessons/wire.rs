@@ -62,7 +62,7 @@ pub(super) const LESSON: Lesson = Lesson {
             },
             answer: length,
             why: "The header, and two strings of three digits and a NUL each. Nothing says which of them is the parent: a \
-                  listener must know the order. The keys PPID= and CPID= would have said it.",
+                  listener must know the order.",
         }),
         after(
             Mark::Enter("netlink_broadcast"),
