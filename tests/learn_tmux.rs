@@ -95,7 +95,7 @@ fn a_lesson_is_gone_through_in_a_terminal_with_the_keys_that_the_screen_names() 
         }
         learner.press(Key::Next);
         tmux.keys(&["Right"]);
-        tmux.until(&format!("event {at} of {events} "));
+        tmux.until(&format!("event {at} of {events}"));
     }
     let right = learner.question().map_or(1, |posed| posed.asked.right + 1);
     tmux.keys(&[&right.to_string()]);

@@ -10,8 +10,7 @@ pub(super) const LESSON: Lesson = Lesson {
     name: "path",
     title: "The path of a fork",
     intro: "A process p forks a child c, and a program elsa in user space is told. On this path lie do_fork(), which makes the \
-            child, and what the patch of 11 February 2005 added behind it. Every line that you see is an event of the run: a \
-            function entered or left, memory taken or given back, a lock, a lane that waits.",
+            child, and what the patch of 11 February 2005 added behind it. Every line that you see is an event of the run.",
     line: "v1 tour hook=end fault=none",
     watch: Watch::Locks,
     stops: &[
