@@ -119,8 +119,9 @@ fn a_lesson_is_gone_through_in_a_terminal_with_the_keys_that_the_screen_names() 
     tmux.until("taken back");
     tmux.run(&["resize-window", "-x", "100", "-y", "30"]);
     tmux.until("lines more: Tab");
-    tmux.keys(&["q"]);
-    tmux.until("ended with 0");
+    tmux.keys(&["f", "q"]);
+    let left = tmux.until("ended with 0");
+    assert!(left.contains("forklab replay 'v1 nobody hook=end"), "{left}");
 }
 
 #[test]

@@ -69,7 +69,10 @@ pub(super) fn learn(args: &LearnArgs, out: &mut impl Write) -> Result<Found, Fai
             Some(word) => App::lesson(find(word)?)?,
             None => App::menu(),
         };
-        in_terminal(app)?;
+        // On the screen such a line is broken; here it can be pasted.
+        if let Some(line) = in_terminal(app)? {
+            writeln!(out, "forklab replay '{line}'")?;
+        }
     }
     Ok(false)
 }
@@ -101,7 +104,8 @@ impl Drop for Terminal {
     }
 }
 
-fn in_terminal(mut app: App) -> Result<(), Failure> {
+/// Until the reader leaves; then the line of his own run, if he was in one.
+fn in_terminal(mut app: App) -> Result<Option<String>, Failure> {
     if !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
         let expected = "one, or --print LESSON for the lesson as plain text";
         return Err(InputError::new("<learn>", "no terminal", expected).into());
@@ -118,7 +122,7 @@ fn in_terminal(mut app: App) -> Result<(), Failure> {
         if let Some(input) = input(&key)
             && !app.press(input)?
         {
-            return Ok(());
+            return Ok(app.own_run());
         }
     }
 }

@@ -89,6 +89,13 @@ impl App {
         }
     }
 
+    /// The line that gives the reader's own run again, if he has made one and is in it.
+    #[must_use]
+    pub fn own_run(&self) -> Option<String> {
+        let learner = self.learner()?;
+        learner.change().map(|_| learner.run().replay())
+    }
+
     fn open(&mut self, at: usize) -> Result<(), InputError> {
         if let Some(lesson) = lessons::ALL.get(at) {
             self.chosen = at;
@@ -104,10 +111,8 @@ impl App {
     pub fn press(&mut self, input: Input) -> Result<bool, InputError> {
         match (input, &mut self.page) {
             (Input::Kill, _) | (Input::Quit, Page::Menu) => return Ok(false),
-            (Input::Quit, Page::Lesson(_)) => {
-                self.page = Page::Menu;
-                return Ok(self.has_menu);
-            }
+            (Input::Quit, Page::Lesson(_)) if !self.has_menu => return Ok(false),
+            (Input::Quit, Page::Lesson(_)) => self.page = Page::Menu,
             (Input::Key(Key::Enter), Page::Lesson(learner)) if learner.is_done() => self.open(self.chosen + 1)?,
             (Input::Key(key), Page::Lesson(learner)) => learner.press(key),
             (Input::Key(key), Page::Menu) => self.choose(key)?,

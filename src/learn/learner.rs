@@ -165,7 +165,7 @@ impl Learner {
     /// What the reader changed last, and whether it has come to that in the run.
     #[must_use]
     pub fn change(&self) -> Option<(&str, bool)> {
-        self.branches.last().map(|branch| (branch.what.as_str(), self.at > branch.from))
+        self.branches.last().map(|branch| (branch.what.as_str(), self.at >= branch.from))
     }
 
     /// The question at this frame.
@@ -175,8 +175,9 @@ impl Learner {
     }
 
     fn question_here(&self) -> Option<usize> {
-        let shared = self.shared();
-        self.questions.iter().position(|posed| posed.frame == self.at && posed.frame <= shared)
+        // Where the reader's own run begins, the lesson's question is about what no longer comes.
+        let is_lesson = self.branches.is_empty() || self.at < self.shared();
+        self.questions.iter().position(|posed| posed.frame == self.at).filter(|_| is_lesson)
     }
 
     /// The last frame that is still the lesson's.

@@ -85,7 +85,7 @@ pub fn message(frame: &Frame, width: usize) -> Vec<String> {
         lines.push(format!("skb: alloc_skb({asked})"));
     }
     if !wire.bytes.is_empty() {
-        lines.push(format!("{} bytes, truesize {}", wire.bytes.len(), wire.truesize));
+        lines.push(format!("{} bytes, truesize {} untrimmed", wire.bytes.len(), wire.truesize));
         lines.extend(hex(&wire.bytes, width));
     }
     if lines.is_empty() {
@@ -149,18 +149,25 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     for paragraph in text.split('\n') {
         let mut line = String::new();
-        for word in paragraph.split(' ').filter(|word| !word.is_empty()) {
+        // A word that fits on no line is broken.
+        let words = paragraph.split(' ').flat_map(|word| pieces(word, width));
+        for word in words.filter(|word| !word.is_empty()) {
             if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
                 lines.push(std::mem::take(&mut line));
             }
             if !line.is_empty() {
                 line.push(' ');
             }
-            line += word;
+            line += &word;
         }
         lines.push(line);
     }
     lines
+}
+
+fn pieces(word: &str, width: usize) -> Vec<String> {
+    let chars: Vec<char> = word.chars().collect();
+    chars.chunks(width.max(1)).map(|piece| piece.iter().collect()).collect()
 }
 
 /// The beginning of a text, of so many characters.

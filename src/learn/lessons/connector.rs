@@ -59,18 +59,18 @@ pub(super) const LESSON: Lesson = Lesson {
         after(
             Mark::Enter("cn_netlink_send"),
             "No path, no slots, no strings: the struct proc_event has the pids as numbers, and the CPU.",
-        ),
-        before(
-            Mark::Enter("netlink_broadcast"),
-            "The buffer is exactly as large as the message: a netlink header, a connector header, the event.",
         )
         .ask(Question {
-            prompt: "How many bytes is the message?",
-            choices: |run| vec![length(run), of(PATCH, length), argument(run, "alloc_skb", "size", 1), "1040".into()],
+            prompt: "How many bytes will the message be?",
+            choices: |run| vec![length(run), of(PATCH, length), of(PATCH, |run| argument(run, "alloc_skb", "size", 1))],
             answer: length,
             why: "Larger than the patch's text, and always the same: it has thread ids and process ids of both, so that a thread \
                   is no longer taken for a process.",
         }),
+        before(
+            Mark::Enter("netlink_broadcast"),
+            "The buffer is exactly as large as the message: a netlink header, a connector header, the event.",
+        ),
         after(
             Mark::Enter("netlink_broadcast"),
             "Look for the number in the connector header (seq). Each CPU counts its own events: a gap says that something was \
