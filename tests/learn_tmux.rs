@@ -125,6 +125,37 @@ fn a_lesson_is_gone_through_in_a_terminal_with_the_keys_that_the_screen_names() 
 }
 
 #[test]
+fn all_lessons_are_gone_through_one_after_the_other_stop_by_stop() {
+    if !tools::need(&["tmux"]) {
+        return;
+    }
+    let tmux = Tmux::start((100, 30), &shell("learn"));
+    tmux.until("Enter begin");
+    for lesson in lessons::ALL {
+        let mut learner = Learner::new(lesson).expect("it runs");
+        tmux.keys(&["Enter"]);
+        tmux.until(&format!(" {} {}", lesson.number, lesson.title));
+        let events = learner.run().events.len();
+        tmux.until(&format!("event 0 of {events}"));
+        while !learner.is_over() {
+            learner.press(Key::NextStop);
+            tmux.keys(&["Down"]);
+            tmux.until(&format!("event {} of {events}", learner.at()));
+            if let Some(right) = learner.question().map(|posed| posed.asked.right + 1) {
+                tmux.keys(&[&right.to_string()]);
+                tmux.until("── right ");
+            }
+        }
+        let of = learner.questions().len();
+        tmux.until(&format!("You predicted {of} of {of}, {of} of them right."));
+    }
+    tmux.keys(&["q"]);
+    tmux.until("Enter begin");
+    tmux.keys(&["q"]);
+    tmux.until("ended with 0");
+}
+
+#[test]
 fn ctrl_c_gives_the_terminal_back() {
     if !tools::need(&["tmux"]) {
         return;
