@@ -1,6 +1,7 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+mod learn;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 mod listen;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
@@ -59,6 +60,8 @@ enum Command {
     Merge(matrix::MergeArgs),
     /// What should have been answered in February 2005, as a page of Markdown
     Verdict,
+    /// Lessons in the terminal: a fork step by step, with predictions; --print for plain text
+    Learn(learn::LearnArgs),
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
     /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
@@ -119,6 +122,7 @@ pub fn main() -> ExitCode {
         Some(Command::Faults(args)) => show::faults(&args, &mut out),
         Some(Command::Layout(args)) => show::layout(&args, &mut out),
         Some(Command::Matrix(args)) => matrix::matrix(&args, &mut out),
+        Some(Command::Learn(args)) => learn::learn(&args, &mut out),
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`lab`] | runs scenarios and recorded workloads, and reports |
+//! | [`learn`] | lessons: a fork step by step, with predictions |
 //! | `live` | the real kernel, with the feature `netlink` |
 //! | [`matrix`] | all designs against all properties, and the verdict |
 //! | [`museum`] | what mails and readings found wrong, told again |
@@ -30,6 +31,7 @@
 pub mod cli;
 pub mod input;
 pub mod lab;
+pub mod learn;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 pub mod live;
 pub mod matrix;

@@ -22,10 +22,11 @@ fn every_console_that_is_shown_is_true() {
 }
 
 /// Commands of the readme that other tests run, and which.
-const RUN_ELSEWHERE: [(&str, &str); 8] = [
+const RUN_ELSEWHERE: [(&str, &str); 9] = [
     ("forklab matrix --svg matrix.svg", "takes minutes in a debug build: .ci/run runs it"),
     ("forklab matrix --property P1,P17,P18 --delivery broadcast --csv", "tests/matrix.rs, with fewer designs"),
     ("forklab museum --json", "tests/museum.rs"),
+    ("forklab learn moment", "wants a terminal: tests/learn_tmux.rs"),
     ("forklab listen", "the real kernel: tests/live_listen.rs"),
     ("forklab tree", "the real kernel: tests/live_listen.rs"),
     ("forklab send", "the real kernel: tests/live_listen.rs"),

@@ -77,6 +77,8 @@ pub const BUILT_IN: &[(&str, &str)] = &[
     ("three-listeners", include_str!("../scenarios/three-listeners.toml")),
     ("twice", include_str!("../scenarios/twice.toml")),
     ("two-late", include_str!("../scenarios/two-late.toml")),
+    // Of the lesson about overruns.
+    ("latch", include_str!("../scenarios/latch.toml")),
 ];
 
 /// What the tasks do: where it comes from.

@@ -10,7 +10,7 @@ use sim::{Errno, Gfp, Value};
 ///
 /// Some functions are traced with their first argument in their name: `complete(vfork)`.
 /// A reference to a task that goes is shown by who gives it back, and by how many are left.
-pub(super) fn call(func: &str, args: &Args) -> String {
+pub(crate) fn call(func: &str, args: &Args) -> String {
     if let ("put_task_struct", [(_, Value::Name(by)), (_, Value::Int(usage))]) = (func, args.as_slice()) {
         return format!("{by}(), usage {usage}");
     }
@@ -23,7 +23,7 @@ pub(super) fn call(func: &str, args: &Args) -> String {
 }
 
 /// A call without its arguments: `kobject_fork()`.
-pub(super) fn bare(func: &str) -> String {
+pub(crate) fn bare(func: &str) -> String {
     if func.ends_with(')') { func.into() } else { format!("{func}()") }
 }
 
@@ -104,7 +104,7 @@ fn clone_flags(bits: u32) -> String {
 /// What a function returned: `-ENOMEM` where the number is an error, else the number.
 ///
 /// The pid allocator says -1 and means no error number; that is why the function is asked for.
-pub(super) fn rc(func: &str, rc: i64) -> String {
+pub(crate) fn rc(func: &str, rc: i64) -> String {
     let error = u16::try_from(-rc).ok().map(Errno::from_number).filter(|errno| errno.name().is_some());
     match error {
         Some(errno) if !matches!(func, "alloc_pidmap" | "op_filter") => errno.to_string(),
@@ -113,7 +113,7 @@ pub(super) fn rc(func: &str, rc: i64) -> String {
 }
 
 /// The function of an allocator.
-pub(super) fn allocator(kind: Kind) -> &'static str {
+pub(crate) fn allocator(kind: Kind) -> &'static str {
     match kind {
         Kind::Kmalloc => "kmalloc",
         Kind::CacheAlloc => "kmem_cache_alloc",
@@ -122,7 +122,7 @@ pub(super) fn allocator(kind: Kind) -> &'static str {
 }
 
 /// The function that gives back what [`allocator`] gave.
-pub(super) fn deallocator(kind: Kind) -> &'static str {
+pub(crate) fn deallocator(kind: Kind) -> &'static str {
     match kind {
         Kind::Kmalloc => "kfree",
         Kind::CacheAlloc => "kmem_cache_free",
@@ -131,7 +131,7 @@ pub(super) fn deallocator(kind: Kind) -> &'static str {
 }
 
 /// The allocator of a site, for what was allocated before anybody looked.
-pub(super) fn allocator_of(site: Option<&str>) -> Kind {
+pub(crate) fn allocator_of(site: Option<&str>) -> Kind {
     match site {
         Some("alloc_task_struct" | "alloc_skb.head" | "skb_clone.head" | "sk_alloc.sock") => Kind::CacheAlloc,
         Some("alloc_thread_info" | "alloc_pidmap.page") => Kind::PageAlloc,
@@ -140,12 +140,12 @@ pub(super) fn allocator_of(site: Option<&str>) -> Kind {
 }
 
 /// Where a lane waits, without the path of the C file: `netlink_recvmsg()`, `tasklist_lock`.
-pub(super) fn place(on: &str) -> &str {
+pub(crate) fn place(on: &str) -> &str {
     on.rsplit_once(':').map_or(on, |(_, place)| place)
 }
 
 /// A line of the kernel's log in one line of printable ASCII, its level in words.
-pub(super) fn printk(text: &str) -> String {
+pub(crate) fn printk(text: &str) -> String {
     const LEVELS: [&str; 8] = ["EMERG", "ALERT", "CRIT", "ERR", "WARNING", "NOTICE", "INFO", "DEBUG"];
     let level = text.strip_prefix('<').and_then(|rest| rest.split_once('>'));
     let level = level.and_then(|(level, line)| Some((*LEVELS.get(level.parse::<usize>().ok()?)?, line)));
@@ -156,7 +156,7 @@ pub(super) fn printk(text: &str) -> String {
 }
 
 /// Whether a traced call is an operation on a lock.
-pub(super) fn is_lock(args: &Args) -> bool {
+pub(crate) fn is_lock(args: &Args) -> bool {
     args.first().is_some_and(|(name, _)| *name == "lock")
 }
 
