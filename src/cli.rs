@@ -125,6 +125,7 @@ pub fn main() -> ExitCode {
         Some(Command::Listen(args)) => listen::listen(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Tree(args)) => tree::tree(&args, &mut out),
+        #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Send(args)) => send::send(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Record(args)) => return exit(record::record(&args, &mut out), &mut out),
