@@ -68,8 +68,10 @@ pub(super) fn no_text_before(format: Format, fact: &Fact, dress: &Dress) -> Opti
             comm[..NO_TEXT.len()].copy_from_slice(NO_TEXT);
             emit_event(&mut out, fact.cpu, What::Comm(Ids { pid, tgid: pid }, comm), dress);
         }
-        Format::Bare => emit_bare::<&[u8]>(&mut out, "change", [b"/", NO_TEXT].concat(), []).expect(EMITS),
-        Format::Keyed | Format::Uevents => return None,
+        Format::Bare if matches!(fact.what, Happens::Fork { .. } | Happens::Thread { .. }) => {
+            emit_bare::<&[u8]>(&mut out, "change", [b"/", NO_TEXT].concat(), []).expect(EMITS);
+        }
+        _ => return None,
     }
     Some(out)
 }
@@ -185,6 +187,14 @@ fn garbage_of_devices() -> Vec<(&'static str, Vec<u8>)> {
         (
             "an action that nobody knows",
             b"explode@/devices/ghost\0ACTION=explode\0DEVPATH=/devices/ghost\0SUBSYSTEM=platform\0",
+        ),
+        (
+            "a move that does not say from where",
+            b"move@/devices/ghost\0ACTION=move\0DEVPATH=/devices/ghost\0SUBSYSTEM=platform\0SEQNUM=77\0",
+        ),
+        (
+            "ends inside of the number",
+            b"add@/devices/ghost\0ACTION=add\0DEVPATH=/devices/ghost\0SUBSYSTEM=platform\0SEQNUM=34",
         ),
     ])
 }

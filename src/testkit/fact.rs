@@ -90,6 +90,7 @@ impl Truth {
         match what {
             Happens::Fork { parent, child } => self.fork(*parent, *child),
             Happens::Thread { process, tid } => {
+                self.ever.insert(*tid);
                 !self.is_taken(*tid) && self.processes.get_mut(process).is_some_and(|of| of.threads.insert(*tid))
             }
             Happens::Exec { pid } => self.processes.contains_key(pid),
@@ -106,6 +107,7 @@ impl Truth {
     fn fork(&mut self, parent: i32, child: i32) -> bool {
         let possible = self.processes.contains_key(&parent) && !self.is_taken(child);
         if possible {
+            self.ever.insert(child);
             let born_ns = self.now_ns;
             self.processes.insert(child, Process { parent, made_by: parent, born_ns, threads: BTreeSet::new() });
         }

@@ -8,6 +8,9 @@
 //! [`Untold`]: for those the consumer needs [`UeventSource`]. And it has no end: behind the last
 //! message a `recv()` waits, as on a real socket.
 //!
+//! With the feature `netlink`, `netlink_pair` has a socket of `NETLINK_USERSOCK` for the consumer, whose receive buffer
+//! really overruns.
+//!
 //! ```
 //! # #[cfg(unix)] {
 //! use forklab::testkit::{Script, fd};
@@ -28,18 +31,39 @@ use std::os::unix::net::UnixDatagram;
 
 use uevent::source::{Arrival, Loss, Sender, UeventSource, Wait};
 
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+use uevent::netlink::{NetlinkSocket, OpenError, Protocol, To};
+
 use super::kernel::Kernel;
 use super::script::Script;
 use super::truth::Truth;
 
 /// The kernel end of a [`pair`].
-#[derive(Debug)]
 pub struct KernelEnd {
     kernel: Kernel,
-    socket: UnixDatagram,
+    socket: Socket,
     /// A message that the socket had no room for.
     waiting: Option<Vec<u8>>,
     untold: Untold,
+}
+
+enum Socket {
+    Unix(UnixDatagram),
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    Netlink(NetlinkSocket, u32),
+}
+
+impl Socket {
+    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Socket::Unix(socket) => socket.send(bytes).map(drop),
+            // An empty datagram is refused by newer kernels: nobody can get one.
+            #[cfg(all(feature = "netlink", target_os = "linux"))]
+            Socket::Netlink(_, _) if bytes.is_empty() => Ok(()),
+            #[cfg(all(feature = "netlink", target_os = "linux"))]
+            Socket::Netlink(socket, groups) => socket.send(bytes, To::Groups(*groups)),
+        }
+    }
 }
 
 /// What the script has and a unix socket cannot tell.
@@ -69,10 +93,33 @@ pub enum Sent {
 pub fn pair(script: &Script) -> io::Result<(KernelEnd, UnixDatagram)> {
     let (socket, reader) = UnixDatagram::pair()?;
     socket.set_nonblocking(true)?;
-    Ok((KernelEnd { kernel: script.kernel(), socket, waiting: None, untold: Untold::default() }, reader))
+    Ok((KernelEnd::new(script, Socket::Unix(socket)), reader))
+}
+
+/// The same with real netlink sockets, of `NETLINK_USERSOCK` and these groups, a bit each; two tests at once take two
+/// groups. The consumer's believes root, and has the script's `rcvbuf`: it overruns when a burst is larger than that.
+///
+/// An `overrun` step is only counted, and so is a stranger's message.
+///
+/// # Errors
+/// Those of [`NetlinkSocket::open`]: to join a group one needs CAP_NET_ADMIN.
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+pub fn netlink_pair(script: &Script, groups: u32) -> Result<(KernelEnd, NetlinkSocket), OpenError> {
+    let reader = NetlinkSocket::open(Protocol::Usersock, groups)?.trusting(uevent::source::Trust::Root);
+    // The kernel doubles what it is asked for. Where it gives less, there are more overruns.
+    let _ = reader.set_rcvbuf(script.rcvbuf as usize / 2);
+    let reader = reader.with_room(script.room.into());
+    // The real buffer decides what is lost.
+    let boundless = Script { rcvbuf: u32::MAX, room: u16::MAX, ..script.clone() };
+    let socket = Socket::Netlink(NetlinkSocket::open(Protocol::Usersock, 0)?, groups);
+    Ok((KernelEnd::new(&boundless, socket), reader))
 }
 
 impl KernelEnd {
+    fn new(script: &Script, socket: Socket) -> KernelEnd {
+        KernelEnd { kernel: script.kernel(), socket, waiting: None, untold: Untold::default() }
+    }
+
     /// Sends as much as the socket takes, up to the end of the script.
     ///
     /// # Errors
@@ -114,7 +161,7 @@ impl KernelEnd {
 
     fn offer(&mut self, bytes: Vec<u8>) -> io::Result<bool> {
         match self.socket.send(&bytes) {
-            Ok(_) => Ok(true),
+            Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.waiting = Some(bytes);
                 Ok(false)

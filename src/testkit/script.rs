@@ -166,7 +166,8 @@ impl<'a> Part<'a> {
 
     /// Takes `@CPU` from the end.
     fn cpu(self) -> Result<(Part<'a>, u32), LineError> {
-        let Some((before, cpu)) = self.text.rsplit_once('@') else { return Ok((self, 0)) };
+        let last = self.text.rsplit_once('@').filter(|(_, cpu)| !cpu.contains('/'));
+        let Some((before, cpu)) = last else { return Ok((self, 0)) };
         let at = self.at + before.len() + 1;
         let part = Part { at, text: cpu, ..self };
         match cpu.parse() {

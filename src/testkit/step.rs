@@ -41,7 +41,7 @@ pub struct Device {
 /// |---|---|
 /// | `fork:1>10@0` | process 1 makes process 10, on CPU 0; `@0` may be left out |
 /// | `thread:10>11` | process 10 makes a thread of itself, 11 |
-/// | `vfork:1>10` | `fork`, then the child's `exec`; the message about the fork comes behind that of the exec |
+/// | `vfork:1>10` | `fork`, then the child's `exec`; the message about the fork comes behind that of the exec, which is from the next CPU |
 /// | `early-exit:1>10` | the child is made, and exits; the message about the exit comes first, from the next CPU |
 /// | `reuse:1>10` | process 10 exits, and process 1 makes another 10; the message about the exit comes last, from the next CPU |
 /// | `exec:10`, `exit:10` | it runs another program; it is gone, its threads first |
@@ -214,7 +214,10 @@ impl fmt::Display for Step {
             Step::Add(device) | Step::Remove(device) | Step::Change(device) => {
                 write!(f, "{name}:{}{}", device.path, Cpu(device.cpu, &device.path))
             }
-            Step::Move(device, to) => write!(f, "{name}:{}>{to}{}", device.path, Cpu(device.cpu, to)),
+            Step::Move(device, to) => {
+                let paths = format!("{}>{to}", device.path);
+                write!(f, "{name}:{paths}{}", Cpu(device.cpu, &paths))
+            }
             Step::Overrun | Step::NonUtf8 | Step::Spoof => f.write_str(name),
             Step::Congested(n)
             | Step::Lose(n)

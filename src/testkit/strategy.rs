@@ -101,7 +101,7 @@ pub fn told() -> impl Strategy<Value = Step> {
         select(vec![240_u16, 4096, 9000]).prop_map(Step::Big),
         Just(Step::NonUtf8),
         Just(Step::Spoof),
-        (0..9_u16).prop_map(Step::Garbage),
+        (0..10_u16).prop_map(Step::Garbage),
     ]
 }
 

@@ -31,6 +31,8 @@ pub struct Truth {
     pub now_ns: u64,
     /// `/sys/kernel/uevent_seqnum`, read before the rest: messages up to this one are in here.
     pub seqnum: u64,
+    /// Every pid that a process or thread ever had: who is not among them never was.
+    pub(super) ever: BTreeSet<i32>,
 }
 
 /// What a consumer believes: that of processes, or of devices, or both.
@@ -67,6 +69,7 @@ impl Default for Truth {
             devices: [VIRTUAL.to_owned()].into(),
             now_ns: 1_000_000_000,
             seqnum: 100,
+            ever: [INIT].into(),
         }
     }
 }
@@ -87,7 +90,7 @@ impl Truth {
     /// What is wrong in a view, as far as messages of this format could have told; nothing if all is right.
     ///
     /// Process events and uevents tell all: the view must be the truth. The patch's messages tell of forks alone: who
-    /// lives must be known, under its parent or whoever made it; who is dead may still be there.
+    /// lives must be known, under its parent or whoever made it; who is dead may still be there, who never was may not.
     #[must_use]
     pub fn differs(&self, view: &View, format: Format) -> Vec<String> {
         match format {
@@ -99,7 +102,11 @@ impl Truth {
                 wrong
             }
             Format::Bare | Format::Keyed => {
-                self.processes_differ(view, |process, parent| [process.parent, process.made_by].contains(&parent))
+                let mut wrong =
+                    self.processes_differ(view, |process, parent| [process.parent, process.made_by].contains(&parent));
+                let phantoms = view.processes.keys().filter(|pid| !self.ever.contains(pid));
+                wrong.extend(phantoms.map(|pid| format!("process {pid} is in the view, and never was")));
+                wrong
             }
         }
     }
@@ -136,6 +143,16 @@ impl Truth {
         // starttime counts clock ticks of 10 ms.
         let (parent, threads, start) = (process.parent, process.threads.len() + 1, process.born_ns / 10_000_000);
         Some(format!("{pid} (forklab) S {parent} {pid} {pid} 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 {start}"))
+    }
+}
+
+impl View {
+    /// The part of it that messages of this format are about.
+    pub(super) fn only(&self, format: Format) -> View {
+        match format {
+            Format::Uevents => View { devices: self.devices.clone(), ..View::default() },
+            _ => View { processes: self.processes.clone(), ..View::default() },
+        }
     }
 }
 

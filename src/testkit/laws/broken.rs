@@ -31,8 +31,8 @@ impl fmt::Display for Broken {
         let behind = step.map_or("at the beginning".to_owned(), |step| format!("behind step {}, {step}", self.step));
         self.wrong.iter().try_for_each(|wrong| writeln!(f, "broken   {behind}: {wrong}"))?;
         indented(f, "stream", &self.script.stream().to_string())?;
-        indented(f, "view", &self.view.to_string())?;
-        indented(f, "truth", &self.truth.to_string())?;
+        indented(f, "view", &self.view.only(self.script.format).to_string())?;
+        indented(f, "truth", &self.truth.view().only(self.script.format).to_string())?;
         write!(f, "replay   {}", self.script.replay())
     }
 }
