@@ -134,6 +134,39 @@ fn every_step_is_drawn_by_the_strategy_of_a_format() {
     assert_eq!(drawn, Step::NAMES.into());
 }
 
+/// `UPDATE_LAWS=1` writes the table.
+#[test]
+fn the_guide_has_a_row_for_every_law_with_the_number_of_its_scripts() {
+    let mut rows: Vec<String> = Vec::new();
+    for format in Format::ALL {
+        for law in laws::all(format) {
+            let count = if law.random.is_some() { format!("{} drawn", law.count()) } else { law.count().to_string() };
+            let (atoms, length) = (law.atoms.len(), law.length());
+            match rows.iter_mut().find(|row| row.starts_with(&format!("| `{}`", law.name))) {
+                Some(row) => row.insert_str(row.len() - 2, &format!(", {}", format.name())),
+                None => {
+                    let rule = law.rule.trim_end_matches('.');
+                    rows.push(format!(
+                        "| `{}` | {rule} | {atoms} | {length} | {count} | {} |",
+                        law.name,
+                        format.name()
+                    ));
+                }
+            }
+        }
+    }
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/testkit.md");
+    let page = std::fs::read_to_string(&file).expect("the guide");
+    let (before, rest) = page.split_once("|---|---|---|---|---|---|\n").expect("the table of laws");
+    let end = rest.find("\n\n").expect("its end");
+    if std::env::var_os("UPDATE_LAWS").is_some() {
+        let new = format!("{before}|---|---|---|---|---|---|\n{}{}", rows.join("\n"), &rest[end..]);
+        std::fs::write(&file, new).expect("writes");
+    } else {
+        assert_eq!(rest[..end].lines().collect::<Vec<_>>(), rows);
+    }
+}
+
 #[test]
 fn every_step_is_in_the_atoms_of_a_law() {
     let laws = Format::ALL.into_iter().flat_map(laws::all);
