@@ -28,9 +28,9 @@ fn a_datagram_arrives_with_its_sender_and_group() {
         return;
     }
     let (mut hears, speaks) = bus(1 << 3);
-    speaks.send(b"fork@/fork_kobj\0100\0101\0", To::Groups(1 << 3)).expect("sent");
+    speaks.send(b"fork@/fork_kobj\x00100\x00101\0", To::Groups(1 << 3)).expect("sent");
     let Arrival::Message(got) = hears.receive(SOON).expect("received") else { panic!("no message") };
-    assert_eq!((got.bytes, got.group), (&b"fork@/fork_kobj\0100\0101\0"[..], 1 << 3));
+    assert_eq!((got.bytes, got.group), (&b"fork@/fork_kobj\x00100\x00101\0"[..], 1 << 3));
     assert_eq!(got.sender.port, speaks.port().expect("bound"));
     let credentials = got.sender.credentials.expect("asked for");
     assert_eq!(credentials.pid, std::process::id().cast_signed());
