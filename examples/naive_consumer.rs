@@ -8,7 +8,7 @@
 //! | `malformed` | it reads at fixed offsets, and panics where the message is shorter |
 //! | `stranger` | it reads messages that were refused |
 //! | `non_utf8` | it takes a program's name for text |
-//! | `truncated`, `overrun`, `full_buffer` | it does not know what to do about a loss, and goes on |
+//! | `truncated`, `overrun`, `full_buffer`, `latched` | it does not know what to do about a loss, and goes on |
 //! | `duplicate`, `reordered`, `early_exit` | it takes the order of arrival for the order of events |
 //! | `big` | it takes a message that is longer than the struct that it knows for something else |
 //! | `gap` | it does not look at the numbers |
@@ -27,6 +27,7 @@ const WHAT: usize = 36;
 const EVENT: usize = 52;
 const WHOLE: usize = 76;
 
+/// What is believed.
 #[derive(Default)]
 pub struct Naive {
     /// The parent of each process.

@@ -6,7 +6,8 @@
 //! - What is believed is a function of what was heard, not of the order in which it was: of each pid, the latest birth
 //!   and the latest death, by the time that the kernel wrote into the message.
 //! - A parent is who had the pid *then*: one that was born later, or is dead, is nobody's parent, and process 1 is.
-//! - What was read from `/proc` has a time, too. Messages that are older were still queued, and are in it already.
+//! - After a loss it reads all that is queued, then `/proc`: until the queue is empty the kernel's latch loses all that
+//!   follows. What was read from `/proc` has a time, too: messages that are older and come late are in it already.
 //! - Numbers are looked at even where the message says nothing new: a gap is a loss like `ENOBUFS`.
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ struct Birth {
     at_ns: u64,
 }
 
+/// What is believed, and what must be known to believe the right thing.
 #[derive(Default)]
 pub struct Robust {
     births: BTreeMap<i32, Birth>,
@@ -33,6 +35,8 @@ pub struct Robust {
     /// What is older was in `/proc` when it was read.
     known_ns: u64,
     lost: bool,
+    /// There is nothing more to read.
+    drained: bool,
 }
 
 impl Robust {
@@ -77,6 +81,7 @@ impl Robust {
 
 impl Consumer for Robust {
     fn handle(&mut self, arrival: Arrival<'_>) {
+        self.drained = arrival == Arrival::Nothing;
         match arrival {
             Arrival::Message(datagram) if datagram.sender == Sender::KERNEL => {
                 let number = per_cpu(datagram.bytes);
@@ -92,7 +97,7 @@ impl Consumer for Robust {
     }
 
     fn needs_resync(&self) -> bool {
-        self.lost
+        self.lost && self.drained
     }
 
     fn resync(&mut self, truth: &Truth) {
@@ -121,6 +126,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         if consumer.needs_resync() {
             consumer.resync(kernel.truth());
+            kernel.resynced();
         }
     }
     println!("{}\nThe view:\n{}\nThe truth:\n{}", script.stream(), consumer.view(), kernel.truth());

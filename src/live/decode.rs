@@ -135,7 +135,7 @@ mod tests {
     fn every_kind_reads_as_a_line() {
         let line = |bytes: &[u8]| Decoded::read(bytes).to_string();
         assert_eq!(line(b"add@/x\0ACTION=add\0DEVPATH=/x\0SEQNUM=7\0"), "add@/x SEQNUM=7");
-        assert_eq!(line(b"fork@/fork_kobj\0100\0101\0"), "fork@/fork_kobj 100 101");
+        assert_eq!(line(b"fork@/fork_kobj\x00100\x00101\0"), "fork@/fork_kobj 100 101");
         let mut bytes = Vec::new();
         uevent::wire::connector::emit_fork_ascii(&mut bytes, 7, 100, 101);
         assert_eq!(line(&bytes), r"connector 0xfeed.0xbeef seq 7 100 101\0");

@@ -143,9 +143,10 @@ pub fn garbage(format: Format) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 fn garbage_of_the_connector() -> Vec<(&'static str, Vec<u8>)> {
+    // Of no CPU: its number is nobody's, or it would be a lie about what was lost.
     let whole = message(
         Format::Process,
-        &Fact { cpu: 0, what: Happens::Fork { parent: 1, child: 77 } },
+        &Fact { cpu: u32::MAX, what: Happens::Fork { parent: 1, child: 77 } },
         &Dress { number: 77, time_ns: u64::MAX, ..Dress::default() },
     )
     .expect("a fork has a message");

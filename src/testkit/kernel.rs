@@ -146,15 +146,20 @@ impl Kernel {
         self.taken
     }
 
-    /// The consumer has read [`Kernel::truth`]: what was lost before is no longer missing.
+    /// The consumer has read [`Kernel::truth`]: what was lost before is no longer missing. What a `during` step has
+    /// happen meanwhile happens now.
     pub fn resynced(&mut self) {
         self.unseen = Unseen::default();
+        if let Some(Step::During(_)) = self.script.steps.get(self.taken) {
+            self.turn();
+        }
     }
 
-    /// Whether a reader who has read all that was there could know all: nothing is late, and no loss is still unknown.
+    /// Whether the reader has read all that was there and could know all: nothing is late, no loss is still unknown.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.held.iter().all(|held| held.copy) && self.unseen.lost.is_empty() && !self.unseen.forever
+        let read = self.queue.is_empty() && !self.overrun;
+        read && self.held.iter().all(|held| held.copy) && self.unseen.lost.is_empty() && !self.unseen.forever
     }
 
     /// What no arrival tells: steps that cannot happen, messages that were lost. With the number of the step, from 0.
@@ -180,7 +185,7 @@ impl Kernel {
                 Step::Big(n) => self.next.big = Some(n),
                 Step::NonUtf8 => self.next.non_utf8 = true,
                 Step::Spoof => self.next.spoof = true,
-                Step::Burst(n) => self.asleep = self.asleep.max(n),
+                Step::Burst(n) | Step::During(n) => self.asleep = self.asleep.max(n),
                 Step::Congested(n) => {
                     self.asleep = self.asleep.max(n);
                     self.next.overrun = n > 0;

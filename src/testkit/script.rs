@@ -235,6 +235,7 @@ impl<'a> Part<'a> {
             "big" => Step::Big(number(None)?),
             "garbage" => Step::Garbage(number(Some(0))?),
             "burst" => Step::Burst(number(None)?),
+            "during" => Step::During(number(Some(1))?),
             "silence" => Step::Silence(number(Some(1))?),
             _ => return Err(name.wrong(format!("a step: {}", Step::NAMES.join(", ")))),
         })

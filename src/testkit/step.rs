@@ -58,6 +58,7 @@ pub struct Device {
 /// | `spoof` | the next event does not happen: a stranger says that it did |
 /// | `garbage:0` | a malformed message of the kernel's, by its number in [`garbage`](super::garbage) |
 /// | `burst:5` | the reader sleeps through the next 5 events |
+/// | `during:1` | the next event happens while the consumer looks at `/proc`, and is not in what it sees; else as `burst` |
 /// | `silence:4` | four times there is nothing to read |
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -105,6 +106,8 @@ pub enum Step {
     Garbage(u16),
     /// The reader sleeps through so many events.
     Burst(u16),
+    /// So many events happen while the consumer resynchronises, behind what it sees.
+    During(u16),
     /// So many times there is nothing to read.
     Silence(u16),
 }
@@ -136,12 +139,13 @@ impl Step {
             Step::Spoof => "spoof",
             Step::Garbage(_) => "garbage",
             Step::Burst(_) => "burst",
+            Step::During(_) => "during",
             Step::Silence(_) => "silence",
         }
     }
 
     /// Every name, in the order of the table.
-    pub const NAMES: [&str; 23] = [
+    pub const NAMES: [&str; 24] = [
         "fork",
         "thread",
         "vfork",
@@ -164,6 +168,7 @@ impl Step {
         "spoof",
         "garbage",
         "burst",
+        "during",
         "silence",
     ];
 
@@ -227,6 +232,7 @@ impl fmt::Display for Step {
             | Step::Big(n)
             | Step::Garbage(n)
             | Step::Burst(n)
+            | Step::During(n)
             | Step::Silence(n) => write!(f, "{name}:{n}"),
         }
     }

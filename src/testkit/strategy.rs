@@ -110,7 +110,7 @@ pub fn untold() -> impl Strategy<Value = Step> {
     prop_oneof![(1..4_u16).prop_map(Step::Lose), (0..4_u16).prop_map(Step::Dup), (1..4_u16).prop_map(Step::Late)]
 }
 
-/// What the reader does: it sleeps, or there is nothing.
+/// What the reader does: it sleeps, it looks at `/proc` for a while, or there is nothing.
 pub fn reader() -> impl Strategy<Value = Step> {
-    prop_oneof![(1..6_u16).prop_map(Step::Burst), (1..6_u16).prop_map(Step::Silence)]
+    prop_oneof![(1..6_u16).prop_map(Step::Burst), (1..3_u16).prop_map(Step::During), (1..6_u16).prop_map(Step::Silence),]
 }

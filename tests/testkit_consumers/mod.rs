@@ -12,6 +12,7 @@ pub struct Devices {
     order: Order,
     known: u64,
     lost: bool,
+    drained: bool,
 }
 
 impl Devices {
@@ -46,6 +47,7 @@ impl Consumer for Devices {
     }
 
     fn handle(&mut self, arrival: Arrival<'_>) {
+        self.drained = arrival == Arrival::Nothing;
         match arrival {
             Arrival::Message(datagram) => drop(self.hear(datagram.bytes)),
             Arrival::Lost(_) => self.lost = true,
@@ -54,7 +56,7 @@ impl Consumer for Devices {
     }
 
     fn needs_resync(&self) -> bool {
-        self.lost
+        self.lost && self.drained
     }
 
     fn resync(&mut self, truth: &Truth) {

@@ -19,9 +19,9 @@ pub struct Broken {
     /// What is wrong.
     pub wrong: Vec<String>,
     /// What the consumer believed.
-    pub view: View,
+    pub view: Box<View>,
     /// What really was.
-    pub truth: Truth,
+    pub truth: Box<Truth>,
 }
 
 impl fmt::Display for Broken {

@@ -19,8 +19,8 @@ pub trait Consumer {
 
     /// Whether it wants to look at `/proc` or `/sys` again, now. Asked after every [`Consumer::handle`].
     ///
-    /// Something was lost, and perhaps is still queued: messages that are read after this may be older than the truth
-    /// that it gets. Either they are told apart by their times or numbers, or it asks when there is nothing more to read.
+    /// The right moment after a loss is when there is nothing more to read, [`Arrival::Nothing`]: messages that are still
+    /// queued are older than the truth that it gets, and until they are read the kernel loses all that follows.
     fn needs_resync(&self) -> bool;
 
     /// Looks at `/proc` or `/sys`: once at the beginning, and whenever it asked.

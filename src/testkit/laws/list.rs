@@ -57,6 +57,19 @@ laws! {
         Law { rcvbuf: 400, ..with(format, "burst:4 | burst:6") }
     }
 
+    /// Whoever looks at `/proc` or `/sys` before it has read all that was queued looks too soon.
+    ///
+    /// Until the queue is drained the latch of the overrun is set: what happens meanwhile is lost, too, and nobody says so.
+    fn latched(format) {
+        let meanwhile = match format {
+            Format::Uevents => {
+                "burst:2 add:/devices/a overrun add:/devices/b | during:1 add:/devices/c | during:1 remove:/devices/a"
+            }
+            _ => "burst:2 fork:1>10 overrun fork:1>11 | during:1 fork:1>12 | during:1 exit:10",
+        };
+        with(format, meanwhile)
+    }
+
     /// A message that was cut is a loss.
     fn truncated(format) {
         with(format, "cut:20 | cut:0")
@@ -177,6 +190,7 @@ fn all_but_storm(format: Format) -> Vec<Law> {
         truncated(format),
         overrun(format),
         full_buffer(format),
+        latched(format),
         duplicate(format),
     ];
     if format != Format::Bare {
