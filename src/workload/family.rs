@@ -57,16 +57,19 @@ impl Family {
     }
 
     /// The group of a task that was forked and is alive.
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
     pub(crate) fn group_of(&self, pid: i32) -> Option<i32> {
         self.alive.get(&pid).filter(|task| !task.outsider).map(|task| task.tgid)
     }
 
     /// The tasks of a group that were forked and are alive.
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
     pub(crate) fn forked_in(&self, tgid: i32) -> impl Iterator<Item = i32> {
         self.group(tgid).filter(|&pid| self.group_of(pid).is_some())
     }
 
     /// Every task that was forked and is alive, with its group.
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
     pub(crate) fn forked(&self) -> impl Iterator<Item = (i32, i32)> {
         self.alive.iter().filter(|(_, task)| !task.outsider).map(|(&pid, task)| (pid, task.tgid))
     }
