@@ -7,7 +7,7 @@
 //!
 //! # What is judged
 //! The consumer is handed what arrives, one by one. Whenever it has read all that was there, its view must be
-//! the truth, as far as messages of its format can tell it ([`Truth::differs`]). It may ask for a resynchronisation and
+//! the truth, as far as messages of its format can tell it ([`Truth::differs`](super::Truth::differs)). It may ask for a resynchronisation and
 //! gets it at once; what is still queued then is older than what it was told. Losses of which no reader can know
 //! yet are not held against it, nor messages that are still on their way. A message from a stranger may change nothing,
 //! whatever comes next. Where nothing is lost, nobody needs to resynchronise.
