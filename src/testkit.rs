@@ -16,24 +16,25 @@
 //! A consumer that hears of forks and ignores that it did not hear of some:
 //!
 //! ```
-//! use forklab::testkit::{Arrival, Consumer, Script, Truth, View, laws, parse_event, What};
+//! use forklab::testkit::{Arrival, Consumer, Format, Truth, View, What, laws, parse_event};
 //!
 //! #[derive(Default)]
 //! struct Deaf(std::collections::BTreeMap<i32, i32>);
 //! impl Consumer for Deaf {
 //!     fn handle(&mut self, arrival: Arrival<'_>) {
 //!         let Arrival::Message(datagram) = arrival else { return };
-//!         if let Some(What::Fork(ids)) = parse_event(datagram.bytes).map(|event| event.what) {
-//!             self.0.insert(ids.child_pid, ids.parent_pid);
+//!         match parse_event(datagram.bytes).map(|event| event.what) {
+//!             Some(What::Fork(ids)) => drop(self.0.insert(ids.child_pid, ids.parent_pid)),
+//!             Some(What::Exit { ids, .. }) => drop(self.0.remove(&ids.pid)),
+//!             _ => {}
 //!         }
 //!     }
 //!     fn needs_resync(&self) -> bool { false }
 //!     fn resync(&mut self, truth: &Truth) { self.0 = truth.parents() }
 //!     fn view(&self) -> View { View::of_processes(self.0.clone()) }
 //! }
-//! let broken = laws::overrun(Default::default()).check(Deaf::default).unwrap_err();
-//! assert!(broken.to_string().ends_with("Script::from_line(\"v1 process fork:1>10 exit:10\")"));
-//! # Ok::<(), forklab::testkit::LineError>(())
+//! let broken = laws::overrun(Format::Process).check(Deaf::default).unwrap_err();
+//! assert!(broken.to_string().ends_with("Script::from_line(\"v1 process overrun fork:1>10\")"));
 //! ```
 
 mod bytes;

@@ -42,6 +42,8 @@ fn the_page_of_the_naive_consumer_names_every_law() {
 fn the_robust_consumer_keeps_every_law() {
     let count = laws::check_all(Robust::default).unwrap();
     assert_eq!(count, 36_808);
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("a README");
+    assert!(readme.contains("36,808 scripts"));
 }
 
 proptest::proptest! {

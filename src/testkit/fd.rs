@@ -176,6 +176,11 @@ impl KernelEnd {
         self.kernel.truth()
     }
 
+    /// The consumer has read [`KernelEnd::truth`]: see [`Kernel::resynced`].
+    pub fn resynced(&mut self) {
+        self.kernel.resynced();
+    }
+
     /// What could not be told so far.
     #[must_use]
     pub fn untold(&self) -> Untold {
