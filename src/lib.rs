@@ -10,6 +10,7 @@
 //! | [`property`] | what a design keeps or breaks |
 //! | [`render`] | pictures of a run: lanes, ftrace text, capture files, layouts of memory |
 //! | [`scenario_file`], [`workload`] | what the user writes or records |
+//! | [`testkit`] | for consumers of these messages: hostile streams, laws, replay lines |
 //! | [`input`] | what the user got wrong |
 //! | [`cli`] | the command line |
 //!
@@ -39,4 +40,5 @@ pub mod museum;
 pub mod property;
 pub mod render;
 pub mod scenario_file;
+pub mod testkit;
 pub mod workload;

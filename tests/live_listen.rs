@@ -18,9 +18,8 @@ fn forklab(args: &[&str]) -> Command {
 }
 
 /// A listener that is listening: it is in `/proc/net/netlink` with this protocol and group.
-#[expect(clippy::zombie_processes, reason = "a listener that never listens fails the test")]
 fn listening(args: &[&str], protocol: &str, group: u32) -> Child {
-    let child = forklab(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut child = forklab(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     // The port id of a process's first socket is its pid.
     let pid = child.id().to_string();
     for _ in 0..2000 {
@@ -36,6 +35,7 @@ fn listening(args: &[&str], protocol: &str, group: u32) -> Child {
         std::thread::yield_now();
         Command::new("sleep").arg("0.01").status().expect("sleeps");
     }
+    child.kill().and_then(|()| child.wait()).expect("ends");
     panic!("{args:?} never listened");
 }
 

@@ -1,0 +1,270 @@
+//! Laws for consumers: rules in a sentence, each held against every short script that could break it.
+//!
+//! A law is a function from a [`Format`] to a [`Law`]: steps that are put together in every order, up to the length at
+//! which there would be more than [`BUDGET`] scripts. Shortest first, so that what is found is as short as it gets.
+//! [`check_all`] tries all laws of the consumer's format; [`check_script`] tries one script, such as that of a replay line
+//! or one that proptest made.
+//!
+//! # What is judged
+//! The consumer is handed what arrives, one by one. Whenever it has read all that was there, its view must be
+//! the truth, as far as messages of its format can tell it ([`Truth::differs`](super::Truth::differs)). It may ask for a resynchronisation and
+//! gets it at once; what is still queued then is older than what it was told. Losses of which no reader can know
+//! yet are not held against it, nor messages that are still on their way. A message from a stranger may change nothing,
+//! whatever comes next. Where nothing is lost, nobody needs to resynchronise.
+
+mod broken;
+mod consumer;
+mod list;
+
+use uevent::source::{Arrival, UeventSource, Wait};
+
+pub use broken::Broken;
+pub use consumer::Consumer;
+pub use list::*;
+
+use super::kernel::Kernel;
+use super::script::{Format, RCVBUF, Script};
+use super::step::Step;
+use consumer::Guarded;
+
+/// Scripts that a law has at most.
+pub const BUDGET: usize = 5_000;
+/// Random scripts of [`storm`].
+pub const STORMS: usize = 2_000;
+
+/// A rule, and the scripts that try to break it.
+#[derive(Clone, Debug)]
+pub struct Law {
+    /// Its name: that of its function.
+    pub name: &'static str,
+    /// The rule, in a sentence.
+    pub rule: &'static str,
+    /// What messages look like.
+    pub format: Format,
+    /// Each of these may come next, any number of times.
+    pub atoms: Vec<Vec<Step>>,
+    /// Stands before them.
+    pub before: Vec<Step>,
+    /// Stands behind them.
+    pub after: Vec<Step>,
+    /// Bytes that the receive buffer holds.
+    pub rcvbuf: u32,
+    /// Nothing is lost: whoever resynchronises has not listened.
+    pub calm: bool,
+    /// Random scripts instead of all of them, and how many atoms each has.
+    pub random: Option<usize>,
+}
+
+impl Law {
+    /// A law of these atoms, `|` between them. Another one than those here is made the same way.
+    ///
+    /// # Panics
+    /// An atom is no step of a script.
+    #[must_use]
+    pub fn new(format: Format, atoms: &str) -> Law {
+        let steps = |text: &str| Script::from_line(&format!("v1 {text}")).expect("steps of a script").steps;
+        let atoms = atoms.split('|').map(steps).collect();
+        let (before, after) = (Vec::new(), Vec::new());
+        let (name, rule) = ("", "");
+        Law { name, rule, format, atoms, before, after, rcvbuf: RCVBUF, calm: false, random: None }
+    }
+
+    /// The script of these atoms.
+    pub fn script<'a>(&'a self, atoms: impl IntoIterator<Item = &'a Vec<Step>>) -> Script {
+        let middle = atoms.into_iter().flatten();
+        let steps = self.before.iter().chain(middle).chain(&self.after).cloned();
+        Script { rcvbuf: self.rcvbuf, ..Script::new(self.format, steps) }
+    }
+
+    /// How many atoms the longest script has.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.random.unwrap_or_else(|| (1..).find(|&n| self.up_to(n + 1) > BUDGET).unwrap_or(1))
+    }
+
+    /// How many scripts are tried.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        if self.random.is_some() { STORMS } else { self.up_to(self.length()) }
+    }
+
+    fn up_to(&self, length: usize) -> usize {
+        let of = |n| self.atoms.len().saturating_pow(n);
+        (1..=length as u32).map(of).fold(0, usize::saturating_add)
+    }
+
+    /// Tries every script of this law; returns how many.
+    ///
+    /// # Errors
+    /// The first that the consumer does not stand.
+    pub fn check<C: Consumer>(&self, make: impl Fn() -> C) -> Result<usize, Broken> {
+        if let Some(atoms) = self.random {
+            return self.check_random(atoms, &make);
+        }
+        let mut digits = vec![0; 1];
+        while digits.len() <= self.length() {
+            self.run(&self.script(digits.iter().map(|&digit| &self.atoms[digit])), &make)?;
+            if !count_up(&mut digits, self.atoms.len()) {
+                digits = vec![0; digits.len() + 1];
+            }
+        }
+        Ok(self.count())
+    }
+
+    fn check_random<C: Consumer>(&self, length: usize, make: &impl Fn() -> C) -> Result<usize, Broken> {
+        let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+        for _ in 0..STORMS {
+            let atoms: Vec<_> = (0..length).map(|_| draw.below(self.atoms.len())).collect();
+            self.run(&self.script(atoms.iter().map(|&atom| &self.atoms[atom])), make)
+                .map_err(|broken| self.shorten(broken, make))?;
+        }
+        Ok(STORMS)
+    }
+
+    /// Takes steps away as long as the consumer still does not stand it.
+    fn shorten<C: Consumer>(&self, mut broken: Broken, make: &impl Fn() -> C) -> Broken {
+        let mut at = 0;
+        while at < broken.script.steps.len() {
+            let mut shorter = broken.script.clone();
+            shorter.steps.remove(at);
+            match self.run(&shorter, make) {
+                Ok(()) => at += 1,
+                // What stands before may be in nobody's way now.
+                Err(still) => (broken, at) = (still, 0),
+            }
+        }
+        broken
+    }
+
+    /// One script: the judge.
+    ///
+    /// # Errors
+    /// What the consumer got wrong, and where.
+    pub fn run<C: Consumer>(&self, script: &Script, make: &impl Fn() -> C) -> Result<(), Broken> {
+        let mut kernel = script.kernel();
+        let mut judge = Judge { law: self, script, consumer: Guarded(make()), resyncs: 0 };
+        judge.resync(&mut kernel)?;
+        judge.resyncs = 0;
+        loop {
+            let arrival = kernel.receive(Wait::No).expect("a script has no errors");
+            let (quiet, refused) = (arrival == Arrival::Nothing, matches!(arrival, Arrival::Refused(..)));
+            let ended = arrival == Arrival::End;
+            let before = if refused { Some(judge.consumer.view()) } else { None };
+            let handled = if ended { Ok(()) } else { judge.consumer.handle(arrival) };
+            handled.map_err(|panic| judge.broken(&kernel, vec![panic]))?;
+            judge.stranger(&kernel, before)?;
+            if judge.consumer.0.needs_resync() {
+                judge.resync(&mut kernel)?;
+            }
+            if quiet || ended {
+                judge.view(&kernel)?;
+            }
+            if ended {
+                return judge.calm(&kernel);
+            }
+        }
+    }
+}
+
+/// One consumer and one script.
+struct Judge<'a, C> {
+    law: &'a Law,
+    script: &'a Script,
+    consumer: Guarded<C>,
+    resyncs: usize,
+}
+
+impl<C: Consumer> Judge<'_, C> {
+    fn resync(&mut self, kernel: &mut Kernel) -> Result<(), Broken> {
+        self.resyncs += 1;
+        let done = self.consumer.resync(kernel.truth());
+        done.map_err(|panic| self.broken(kernel, vec![panic]))?;
+        kernel.resynced();
+        Ok(())
+    }
+
+    fn view(&self, kernel: &Kernel) -> Result<(), Broken> {
+        let settled = kernel.is_settled();
+        let wrong =
+            if settled { kernel.truth().differs(&self.consumer.view(), self.script.format) } else { Vec::new() };
+        if wrong.is_empty() { Ok(()) } else { Err(self.broken(kernel, wrong)) }
+    }
+
+    fn stranger(&self, kernel: &Kernel, before: Option<super::View>) -> Result<(), Broken> {
+        let changed = before.is_some_and(|before| before != self.consumer.view());
+        let wrong = || vec!["a message from a stranger changed the view".to_owned()];
+        if changed { Err(self.broken(kernel, wrong())) } else { Ok(()) }
+    }
+
+    fn calm(&self, kernel: &Kernel) -> Result<(), Broken> {
+        let wrong = || vec![format!("nothing was lost, and it asked to resynchronise {} times", self.resyncs)];
+        if self.law.calm && self.resyncs > 0 { Err(self.broken(kernel, wrong())) } else { Ok(()) }
+    }
+
+    fn broken(&self, kernel: &Kernel, wrong: Vec<String>) -> Broken {
+        Broken {
+            law: self.law.name,
+            rule: self.law.rule,
+            script: self.script.clone(),
+            step: kernel.taken(),
+            wrong,
+            view: Box::new(self.consumer.view()),
+            truth: Box::new(kernel.truth().clone()),
+        }
+    }
+}
+
+/// The next number of so many digits; false when there is none.
+fn count_up(digits: &mut [usize], base: usize) -> bool {
+    for digit in digits.iter_mut().rev() {
+        *digit += 1;
+        if *digit < base {
+            return true;
+        }
+        *digit = 0;
+    }
+    false
+}
+
+/// xorshift64*: the same numbers everywhere, for as long as this project lives.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
+    }
+}
+
+/// Tries every law of the consumer's format; returns how many scripts that were.
+///
+/// ```no_run
+/// # use forklab::testkit::{Arrival, Consumer, Truth, View, laws};
+/// # struct MyConsumer;
+/// # impl MyConsumer { fn new() -> Self { Self } }
+/// # impl Consumer for MyConsumer {
+/// #     fn handle(&mut self, _: Arrival<'_>) {}
+/// #     fn needs_resync(&self) -> bool { false }
+/// #     fn resync(&mut self, _: &Truth) {}
+/// #     fn view(&self) -> View { View::default() }
+/// # }
+/// laws::check_all(MyConsumer::new).unwrap();
+/// ```
+///
+/// # Errors
+/// The first law that is broken, with the shortest script, what it looks like and the line that brings it back.
+pub fn check_all<C: Consumer>(make: impl Fn() -> C) -> Result<usize, Broken> {
+    all(make().format()).iter().map(|law| law.check(&make)).sum()
+}
+
+/// Tries one script: that of a replay line, or of a test of one's own.
+///
+/// # Errors
+/// What the consumer got wrong. The law is `script`, "the view is the truth whenever all was read".
+pub fn check_script<C: Consumer>(script: &Script, make: impl Fn() -> C) -> Result<(), Broken> {
+    let law =
+        Law { name: "script", rule: "the view is the truth whenever all was read", ..Law::new(script.format, "") };
+    law.run(script, &make)
+}

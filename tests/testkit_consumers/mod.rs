@@ -1,0 +1,135 @@
+//! Consumers that keep the laws of the formats that the examples do not read.
+
+use std::collections::BTreeMap;
+
+use forklab::testkit::{Arrival, Consumer, Format, Message, NumberStream, Order, Truth, View};
+
+/// Devices by uevents: of each path the latest message, by its number.
+#[derive(Default)]
+pub struct Devices {
+    /// By path: the number of the latest message about it, and whether it is there.
+    paths: BTreeMap<Vec<u8>, (u64, bool)>,
+    order: Order,
+    known: u64,
+    lost: bool,
+    drained: bool,
+}
+
+impl Devices {
+    fn hear(&mut self, bytes: &[u8]) -> Option<()> {
+        let message = Message::parse(bytes).ok().filter(Message::is_terminated)?;
+        let number = message.seqnum().ok()??;
+        self.lost |= self.order.saw(NumberStream::Seqnum, number).is_some();
+        let path = message.get("DEVPATH")?;
+        match message.action() {
+            b"add" => self.set(path, number, true),
+            b"remove" => self.set(path, number, false),
+            b"move" => {
+                self.set(message.get("DEVPATH_OLD")?, number, false);
+                self.set(path, number, true);
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn set(&mut self, path: &[u8], number: u64, there: bool) {
+        let latest = self.paths.entry(path.to_vec()).or_default();
+        if number > self.known && number > latest.0 {
+            *latest = (number, there);
+        }
+    }
+}
+
+impl Consumer for Devices {
+    fn format(&self) -> Format {
+        Format::Uevents
+    }
+
+    fn handle(&mut self, arrival: Arrival<'_>) {
+        self.drained = arrival == Arrival::Nothing;
+        match arrival {
+            Arrival::Message(datagram) => drop(self.hear(datagram.bytes)),
+            Arrival::Lost(_) => self.lost = true,
+            _ => {}
+        }
+    }
+
+    fn needs_resync(&self) -> bool {
+        self.lost && self.drained
+    }
+
+    fn resync(&mut self, truth: &Truth) {
+        self.paths = truth.devices.iter().map(|path| (path.clone().into_bytes(), (truth.seqnum, true))).collect();
+        (self.known, self.lost) = (truth.seqnum, false);
+    }
+
+    fn view(&self) -> View {
+        View::of_devices(self.paths.iter().filter(|(_, (_, there))| *there).map(|(path, _)| path))
+    }
+}
+
+/// Forks by the patch's messages, bare or with keys.
+pub struct Forks {
+    format: Format,
+    /// By pid: its parent, and the number of the message that said so.
+    parents: BTreeMap<i32, (i32, u64)>,
+    order: Order,
+    known: u64,
+    lost: bool,
+    /// Nothing is queued: what is read now is newer than what was lost.
+    drained: bool,
+}
+
+impl Forks {
+    pub fn of(format: Format) -> Forks {
+        let (parents, order) = (BTreeMap::new(), Order::default());
+        Forks { format, parents, order, known: 0, lost: false, drained: false }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) -> Option<()> {
+        let message = Message::parse(bytes).ok()?;
+        if self.format == Format::Bare {
+            let (parent, child) = message.fork_pids().ok()?;
+            self.parents.insert(child, (parent, 0));
+            return Some(());
+        }
+        let number = message.seqnum().ok()??;
+        self.lost |= self.order.saw(NumberStream::Seqnum, number).is_some();
+        let pid = |key| str::from_utf8(message.get(key)?).ok()?.parse().ok();
+        let (parent, child) = (pid("PPID")?, pid("PID")?);
+        let latest = self.parents.entry(child).or_default();
+        if number > self.known && number > latest.1 {
+            *latest = (parent, number);
+        }
+        Some(())
+    }
+}
+
+impl Consumer for Forks {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn handle(&mut self, arrival: Arrival<'_>) {
+        self.drained = arrival == Arrival::Nothing;
+        match arrival {
+            Arrival::Message(datagram) => drop(self.hear(datagram.bytes)),
+            Arrival::Lost(_) => self.lost = true,
+            _ => {}
+        }
+    }
+
+    fn needs_resync(&self) -> bool {
+        self.lost && self.drained
+    }
+
+    fn resync(&mut self, truth: &Truth) {
+        self.parents = truth.parents().into_iter().map(|(pid, parent)| (pid, (parent, truth.seqnum))).collect();
+        (self.known, self.lost) = (truth.seqnum, false);
+    }
+
+    fn view(&self) -> View {
+        View::of_processes(self.parents.iter().map(|(&pid, &(parent, _))| (pid, parent)))
+    }
+}
