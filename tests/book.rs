@@ -346,6 +346,29 @@ fn the_reference_names_every_field_of_the_json() {
     }
 }
 
+#[cfg(all(feature = "netlink", target_os = "linux"))]
+#[test]
+fn the_reference_names_every_field_of_what_the_real_kernel_s_commands_count() {
+    use forklab::live::{feed, hear, recorder, relay};
+
+    let reference = read("docs/reference/json.md");
+    let (_, part) = reference.split_once("\n## The real kernel\n").expect("the part");
+    let named = code(part);
+    let tally = feed::Tally { received: 0, missing: 0, overruns: 0, refused: 0, certain: true, rcvbuf: feed::RCVBUF };
+    let counts = [
+        serde_json::to_value(tally),
+        serde_json::to_value(hear::Tally::default()),
+        serde_json::to_value(recorder::Counts::default()),
+        serde_json::to_value(relay::Relayed::default()),
+    ];
+    for value in counts {
+        let mut found = BTreeSet::new();
+        keys(&value.expect("JSON"), &mut found);
+        let missing: Vec<_> = found.iter().filter(|key| !named.contains(key.as_str())).collect();
+        assert!(missing.is_empty(), "json.md does not name {missing:?} of the real kernel's commands");
+    }
+}
+
 #[test]
 fn the_history_names_every_source_of_a_property() {
     let history = read("docs/explanation/history.md");
