@@ -6,6 +6,7 @@ mod learn;
 mod listen;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 mod live;
+mod manual;
 mod matrix;
 mod museum;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
@@ -64,6 +65,10 @@ enum Command {
     Learn(learn::LearnArgs),
     /// The same run again, from the last line of a report
     Replay(run::ReplayArgs),
+    /// What a shell completes behind `forklab`, as a script for it
+    Completions(manual::CompletionsArgs),
+    /// This manual as a page for man(1): of forklab, or of one of its commands
+    Man(manual::ManArgs),
     /// The real kernel's uevents or process events, live and decoded; loss and refused senders are counted
     #[cfg(all(feature = "netlink", target_os = "linux"))]
     Listen(listen::ListenArgs),
@@ -125,6 +130,8 @@ pub fn main() -> ExitCode {
         Some(Command::Learn(args)) => learn::learn(&args, &mut out),
         Some(Command::Verdict) => matrix::verdict(&mut out),
         Some(Command::Merge(args)) => matrix::merge(&args, &mut out),
+        Some(Command::Completions(args)) => manual::completions(&args, &mut out),
+        Some(Command::Man(args)) => manual::man(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
         Some(Command::Listen(args)) => listen::listen(&args, &mut out),
         #[cfg(all(feature = "netlink", target_os = "linux"))]
