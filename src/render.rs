@@ -6,6 +6,7 @@
 //! | [`graph`] | the text of ftrace's `function_graph` |
 //! | [`heat`] | a matrix of designs and properties, as SVG |
 //! | [`json`] | one event a line, as the trace hash sees them |
+//! | [`perfetto`] | the trace for ui.perfetto.dev |
 //! | [`pcap`] | a capture file of the messages, for tshark and Wireshark |
 //! | [`layout`] | the memory of one message, byte by byte |
 //!
@@ -17,4 +18,6 @@ pub mod json;
 pub mod lanes;
 pub mod layout;
 pub mod pcap;
+pub mod perfetto;
+mod queues;
 pub(crate) mod words;
