@@ -64,6 +64,22 @@ fn a_run_that_fails_stands_beside_the_nearest_that_passes() {
     }
 }
 
+/// The kernel's own slot for a number, 28 bytes, is part of the buffer, and so is the byte behind its end.
+#[test]
+fn a_buffer_has_the_byte_that_was_written_past_its_end() {
+    let data = data(&text(&["replay", "v1 G16 answers=0.10"]));
+    let longest = |run: &serde_json::Value| {
+        let frames = run["frames"].as_array().expect("frames").iter();
+        let changes = frames.filter_map(|frame| frame["changes"].as_array()).flatten();
+        let inside = |change: &&serde_json::Value| change["do"] == "write" && change["area"].is_null();
+        changes.filter(inside).filter_map(|change| change["bytes"].as_str()).map(|hex| hex.len() / 2).max()
+    };
+    assert_eq!(
+        data["runs"].as_array().expect("runs").iter().map(longest).collect::<Vec<_>>(),
+        [Some(1025), Some(1024)]
+    );
+}
+
 #[test]
 fn what_a_message_says_does_not_end_the_script_it_stands_in() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -282,11 +282,14 @@ impl Reader {
         changes
     }
 
-    /// Puts bytes where a block was made: they were written before anybody else could step. They may reach past its end.
+    /// Puts bytes where they were written: before anybody else could step. They may reach past the end of their block.
     fn write(&mut self, lane: LaneName, site: &str, bytes: &[u8]) {
-        if let Some((seq, frame, _)) = self.work.get(&lane).and_then(|work| work.blocks.get(site)) {
-            self.frames[*frame].changes.push(Change::Write { seq: *seq, bytes: hex(bytes), area: None });
-        }
+        let Some(blocks) = self.work.get(&lane).map(|work| &work.blocks) else { return };
+        let Some((seq, made, _)) = blocks.get(site) else { return };
+        // The path is the last to be allocated, and all strings are written behind it.
+        let path = blocks.get("kobject_get_path.path").map_or(0, |(_, frame, _)| *frame);
+        let write = Change::Write { seq: *seq, bytes: hex(bytes), area: None };
+        self.frames[path.max(*made)].changes.push(write);
     }
 
     /// The slots and the strings behind them, which the message tells; they were there when `send_uevent()` began.
@@ -317,13 +320,8 @@ impl Reader {
         if let Some(at) = at {
             self.frames[at].changes.push(Change::Slots { seq, slots });
         }
-        // The number of the event is in a buffer of its own, on the stack.
-        let buffer: Vec<u8> = strings
-            .iter()
-            .filter(|string| !string.starts_with(b"SEQNUM="))
-            .fold(Vec::new(), |buffer, string| [&buffer, *string, b"\0"].concat());
         if fork.is_none() {
-            self.write(lane, "kobject_hotplug.buffer", &buffer);
+            self.write(lane, "kobject_hotplug.buffer", &buffer(&strings));
         }
     }
 
@@ -372,6 +370,24 @@ impl Reader {
             self.socks.insert(*sock, Some(reader.to_string()));
         }
     }
+}
+
+/// What the strings of an environment make of the buffer of `kobject_hotplug()`: one behind the other.
+///
+/// The kernel leaves room for the largest `SEQNUM`, and goes on behind it with the subsystem's variables. The designs that fork
+/// with keys (`PPID=`) do not.
+fn buffer(strings: &[&[u8]]) -> Vec<u8> {
+    const ROOM: usize = b"SEQNUM=18446744073709551616\0".len();
+    let keys = strings.iter().any(|string| string.starts_with(b"PPID="));
+    let mut buffer = Vec::new();
+    for (i, string) in strings.iter().enumerate() {
+        let end = buffer.len() + ROOM;
+        buffer.extend([*string, b"\0"].concat());
+        if !keys && string.starts_with(b"SEQNUM=") && i + 1 < strings.len() {
+            buffer.resize(end, 0);
+        }
+    }
+    buffer
 }
 
 /// The pid of the task that a lane is making.

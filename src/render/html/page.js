@@ -423,8 +423,8 @@ function content(block, n) {
   const node = el("div", "block" + (block.at === n - 1 ? " new" : ""), title);
   if (block.slots) {
     node.append(el("table", "mono", ...block.slots.map((slot, i) => {
-      const text = slot.text === null ? "NULL" : `"${slot.text}"`;
-      return el("tr", "", el("td", "n soft", `[${i}]`), el("td", "", text), el("td", "soft", slot.says));
+      const text = slot.text === null ? "NULL" : `"${short(slot.text)}"`;
+      return el("tr", "", el("td", "n soft", `[${i}]`), el("td", "", text), el("td", "soft slot", slot.says));
     })));
     return node;
   }
@@ -449,10 +449,18 @@ function areas(block, length) {
   return el("div", "", bar, el("div", "legend", legend));
 }
 
+/** As hexdump -C has it: a star stands for rows that repeat the one above. */
 function hexdump(bytes) {
   const lines = [];
+  let before = "";
   for (let at = 0; at < bytes.length; at += 16) {
     const row = bytes.slice(at, at + 16);
+    const same = before === row.join("");
+    before = row.join("");
+    if (same) {
+      if (lines[lines.length - 1] !== "*") lines.push("*");
+      continue;
+    }
     const hex = row.slice(0, 8).join(" ") + "  " + row.slice(8).join(" ");
     const text = row.map((byte) => parseInt(byte, 16)).map((code) => (code >= 32 && code < 127 ? String.fromCharCode(code) : "."));
     lines.push(`${at.toString(16).padStart(4, "0")}  ${hex.padEnd(48)}  |${text.join("")}|`);
