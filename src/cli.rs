@@ -1,6 +1,7 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
 mod check;
+mod files;
 mod learn;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 mod listen;

@@ -10,6 +10,7 @@
 //! | [`turns`] | what the tasks of a recorded workload do, in the order of the recording |
 //! | [`run`](mod@run) | one run and its report |
 //! | [`observe`] | one run with its facts, for properties |
+//! | [`nearest`](mod@nearest) | of a run that fails, the nearest one that passes |
 //! | [`cost`] | what one event costs with so many listeners |
 //! | [`faults`] | every allocation that fails, and what follows |
 //! | [`tour`] | the one-screen tour |
@@ -20,6 +21,7 @@ pub mod faults;
 pub mod forge;
 pub mod life;
 pub mod listen;
+pub mod nearest;
 pub mod observe;
 pub mod program;
 pub(crate) mod report;

@@ -6,6 +6,8 @@
 //! | [`graph`] | the text of ftrace's `function_graph` |
 //! | [`heat`] | a matrix of designs and properties, as SVG |
 //! | [`json`] | one event a line, as the trace hash sees them |
+//! | [`html`] | one page for a browser: the run step by step, its buffers, messages and listeners |
+//! | [`perfetto`] | the trace for ui.perfetto.dev |
 //! | [`pcap`] | a capture file of the messages, for tshark and Wireshark |
 //! | [`layout`] | the memory of one message, byte by byte |
 //!
@@ -13,8 +15,11 @@
 
 pub mod graph;
 pub mod heat;
+pub mod html;
 pub mod json;
 pub mod lanes;
 pub mod layout;
 pub mod pcap;
+pub mod perfetto;
+mod queues;
 pub(crate) mod words;

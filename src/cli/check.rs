@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use sim::explore::parallel::{How, Shard};
 use sim::{Event, What};
 
+use super::files::Files;
 use super::run::{DesignArgs, labels, recorded};
 use super::{Failure, Found as FoundSome, property_of, shard, write_json};
 use crate::input::{InputError, quoted};
@@ -85,6 +86,8 @@ pub(super) struct CheckArgs {
     /// Go on from the file of --checkpoint, if it is there
     #[arg(long, requires = "checkpoint")]
     resume: bool,
+    #[command(flatten)]
+    files: Files,
     /// The answer as JSON
     #[arg(long)]
     json: bool,
@@ -132,6 +135,10 @@ impl CheckArgs {
 pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome, Failure> {
     let question = args.question()?;
     let shard = shard::asked(args.shard.as_deref())?;
+    if args.shard.is_some() && args.files.any() {
+        let expected = "the whole: what a shard found is shown when it is merged";
+        return Err(InputError::new("<command line>", "--perfetto or --html with --shard", expected).into());
+    }
     let before = match &args.checkpoint {
         Some(path) if args.resume && path.exists() => Some(read_state(path, &question, shard)?),
         _ => None,
@@ -155,12 +162,26 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
     let answer = state.answer(&question)?.ok_or_else(|| {
         InputError::new("<checkpoint>", "parts that are missing", "the state of a search that was run to its end")
     })?;
+    write_files(&args.files, &answer)?;
     if args.json {
         write_json(&answer, out)?;
     } else {
         draw(&answer, out)?;
     }
     Ok(answer.violated > 0)
+}
+
+/// The first counterexample as files, beside the nearest run that passes.
+fn write_files(files: &Files, answer: &Answer) -> Result<(), Failure> {
+    let cases = answer.properties.iter().flat_map(|property| property.cases.iter().map(move |case| (property, case)));
+    let mut found = cases.filter_map(|(property, case)| Some((property, case.counterexample.as_ref()?)));
+    match found.next() {
+        Some((property, found)) => {
+            let nearest = found.nearest.as_ref().map(|nearest| (nearest.step, nearest.replay.as_str()));
+            files.write_found(&format!("{} {}", property.id, property.title), &found.replay, nearest)
+        }
+        None => files.nothing_found(),
+    }
 }
 
 /// Reads what was written by an earlier check, of the same question.

@@ -7,8 +7,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::Event;
 
+use super::files::Files;
 use super::run::{labels, recorded};
 use super::{Failure, Found, write_json};
+use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::lab::run::Watch;
 use crate::museum::piece::{self, Effort, LIMITS, Piece, Shown, Smallest};
@@ -30,6 +32,8 @@ pub(super) struct MuseumArgs {
     /// One exhibit, such as P18a or G16, or all of a property, such as P18; without it, a table of all
     #[arg(value_name = "ID")]
     id: Option<String>,
+    #[command(flatten)]
+    files: Files,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -41,6 +45,9 @@ pub(super) fn museum(args: &MuseumArgs, out: &mut impl Write) -> Result<Found, F
         Some(id) => piece::named(id)?,
         None => piece::all(),
     };
+    if args.files.any() {
+        write_files(&args.files, &pieces)?;
+    }
     if let (Some(_), false) = (&args.id, args.json) {
         let mut missing = false;
         for (i, piece) in pieces.iter().enumerate() {
@@ -67,6 +74,19 @@ pub(super) fn museum(args: &MuseumArgs, out: &mut impl Write) -> Result<Found, F
     }
     // What could not be shown is what a museum has to be told of.
     Ok(shown.iter().any(|shown| !shown.shown))
+}
+
+/// One exhibit as files, beside the nearest run that passes.
+fn write_files(files: &Files, pieces: &[Piece]) -> Result<(), Failure> {
+    let [piece] = pieces else {
+        let found = format!("--perfetto or --html with {} exhibits", pieces.len());
+        let expected = format!("one of them, such as {}", pieces[0].id());
+        return Err(InputError::new("<command line>", found, expected).into());
+    };
+    let (_, Some(smallest)) = piece.find() else { return files.nothing_found() };
+    let nearest = smallest.why().nearest;
+    let nearest = nearest.as_ref().map(|(step, _, line)| (*step, line.as_str()));
+    files.write_found(&format!("{} {}", piece.id(), piece.title()), &smallest.line(), nearest)
 }
 
 /// Two lines for each exhibit, by wing. They are cut where they would be wider than `wide`; without it nothing is.

@@ -18,6 +18,7 @@ use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
 use uevent::Era;
 
+use super::files::{Few, Files};
 use super::{Failure, Found};
 use crate::input::{InputError, WRITABLE};
 use crate::lab::run::{Loaded, Watch, run as run_loaded};
@@ -54,6 +55,8 @@ struct Look {
     /// Write the messages as a capture file for Wireshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    #[command(flatten)]
+    files: Files,
     /// The report as JSON
     #[arg(long)]
     json: bool,
@@ -306,7 +309,7 @@ fn watched<R>(
     look: &Look,
     progress: Option<Progress>,
     run: impl FnOnce(Watch) -> Result<R, InputError>,
-) -> Result<(R, Vec<Event>), Failure> {
+) -> Result<Watched<R>, Failure> {
     let mut watch = Watch { progress, ..Watch::default() };
     let recording = Recording::default();
     let error = Rc::default();
@@ -322,7 +325,16 @@ fn watched<R>(
     if let Some((pcap, _)) = &pcap {
         watch.sinks.push(Box::new(pcap.sink()));
     }
+    let perfetto = look.files.open_perfetto()?;
+    if let Some((perfetto, _)) = &perfetto {
+        watch.sinks.push(Box::new(perfetto.sink()));
+    }
+    let page = Few::default();
+    if look.files.html.is_some() {
+        watch.sinks.push(Box::new(page.clone()));
+    }
     let report = run(watch)?;
+    page.check()?;
     if let Some(error) = error.take() {
         return Err(error.into());
     }
@@ -330,7 +342,19 @@ fn watched<R>(
         let finished = pcap.finish();
         finished.map_err(|error| unwritable(path, &error))?;
     }
-    Ok((report, recording.take()))
+    if let Some((perfetto, path)) = perfetto {
+        perfetto.finish().map_err(|error| InputError::unwritable(path, &error))?;
+    }
+    Ok(Watched { report, events: recording.take(), page: page.take() })
+}
+
+/// What came of it.
+struct Watched<R> {
+    report: R,
+    /// Of the picture on standard output.
+    events: Vec<Event>,
+    /// Of the page.
+    page: Vec<Event>,
 }
 
 fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
@@ -343,14 +367,17 @@ fn execute(spec: Spec, look: &Look, out: &mut impl Write) -> Result<Found, Failu
         .into());
     }
     let loaded = load(spec)?;
-    let (report, events) = watched(look, Some(acts_bar()), |watch| run_loaded(&loaded, watch))?;
+    let watched = watched(look, Some(acts_bar()), |watch| run_loaded(&loaded, watch))?;
+    let Watched { report, events, page } = watched;
+    look.files.write_run(&report.replay, page, report.violations.first())?;
     draw(look, &events, &report, out)?;
     Ok(!report.violations.is_empty())
 }
 
 fn execute_story(story: &Story, look: &Look, out: &mut impl Write) -> Result<Found, Failure> {
     check(look)?;
-    let (telling, events) = watched(look, None, |watch| tell(story, watch))?;
+    let Watched { report: telling, events, page } = watched(look, None, |watch| tell(story, watch))?;
+    look.files.write_run(&telling.replay, page, telling.violations.first())?;
     draw(look, &events, &telling, out)?;
     Ok(!telling.violations.is_empty())
 }

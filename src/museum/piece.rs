@@ -270,6 +270,15 @@ impl Piece {
         }
     }
 
+    /// What is wrong, in a few words.
+    #[must_use]
+    pub fn title(&self) -> &'static str {
+        match self {
+            Piece::Said(exhibit) => exhibit.title,
+            Piece::Seen(experiment) => experiment.title,
+        }
+    }
+
     fn trial(&self) -> Box<dyn Trial> {
         match self {
             Piece::Said(exhibit) => Box::new(CaseTrial::new(exhibit.property, exhibit.case, exhibit.design())),

@@ -160,6 +160,16 @@ pub(crate) fn is_lock(args: &Args) -> bool {
     args.first().is_some_and(|(name, _)| *name == "lock")
 }
 
+/// Calls that only count, copy, clear or check, and say nothing but that it went well.
+///
+/// Those without arguments and result are the many small steps of a fork and an exit. Not so giving up the CPU, and
+/// whatever names its object, as `complete(vfork)` does; `alloc_pidmap() = 101` has something to say.
+pub(super) fn is_trivial(func: &str, args: &Args, rc: Option<i64>) -> bool {
+    const PREFIXES: [&str; 6] = ["atomic_", "clear_tsk_", "set_tsk_", "try_module_get", "mmput", "put_user"];
+    let silent = args.is_empty() && matches!(rc, None | Some(0));
+    PREFIXES.iter().any(|prefix| func.starts_with(prefix)) || (silent && func != "yield" && !func.ends_with(')'))
+}
+
 /// The bytes of the message, if this is a broadcast.
 pub(crate) fn message<'a>(func: &str, args: &'a Args) -> Option<&'a [u8]> {
     args.iter().find_map(|(name, value)| match value {

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 #[cfg(target_os = "linux")]
+pub mod chromium;
+#[cfg(target_os = "linux")]
 pub mod tools;
 #[cfg(target_os = "linux")]
 pub mod tshark;

@@ -56,8 +56,7 @@ pub fn why(trial: &dyn Trial, finding: &Finding) -> Why {
     let rule = finding.rule();
     let choices = &finding.choices;
     let decided = |at: usize| choices.answers[..at].to_vec();
-    // Decisions behind the finding do not matter any more.
-    let count = choices.at.iter().take_while(|step| **step <= finding.step()).count().min(choices.answers.len());
+    let count = decisions(finding);
     let fails = |kept: usize, run: u64| {
         let stream = kept as u64 * CONTINUATIONS + run;
         let then = Then { beginning: Follow::new(decided(kept)), left: kept, rng: generator(0, stream) };
@@ -71,12 +70,20 @@ pub fn why(trial: &dyn Trial, finding: &Finding) -> Why {
         .collect();
     let lost = failing.iter().rposition(|(_, failed)| *failed < NEARLY_ALL).map_or(0, |last| last + 1);
     let lost_in = failing.get(lost).map(|(step, _)| (*step).max(1));
-    Why { lost_in, failing, of: CONTINUATIONS, nearest: nearest(trial, finding, count) }
+    Why { lost_in, failing, of: CONTINUATIONS, nearest: nearest(trial, finding) }
 }
 
-fn nearest(trial: &dyn Trial, finding: &Finding, count: usize) -> Option<Nearest> {
+/// Decisions behind the finding do not matter any more.
+fn decisions(finding: &Finding) -> usize {
     let choices = &finding.choices;
-    for at in (0..count).rev() {
+    choices.at.iter().take_while(|step| **step <= finding.step()).count().min(choices.answers.len())
+}
+
+/// The nearest run that passes, alone: see [`Why::nearest`].
+#[must_use]
+pub fn nearest(trial: &dyn Trial, finding: &Finding) -> Option<Nearest> {
+    let choices = &finding.choices;
+    for at in (0..decisions(finding)).rev() {
         // The nearest answer first: of a size that is too large, the largest that is not.
         let mut others: Vec<u32> = (0..choices.of[at]).filter(|answer| *answer != choices.answers[at]).collect();
         others.sort_by_key(|answer| answer.abs_diff(choices.answers[at]));

@@ -196,7 +196,7 @@ impl Teller {
         }
         if words::is_lock(args) {
             self.noise(event, text, Kind::Noise, func);
-        } else if self.detail == Detail::All || kind == Kind::Failed || !is_trivial(func, args, rc) {
+        } else if self.detail == Detail::All || kind == Kind::Failed || !words::is_trivial(func, args, rc) {
             self.row(event, text, kind, func);
         }
     }
@@ -246,16 +246,6 @@ impl Teller {
 
 fn result(func: &str, rc: i64) -> (String, Kind) {
     (words::rc(func, rc), if rc < 0 { Kind::Failed } else { Kind::Call })
-}
-
-/// Calls that only count, copy, clear or check, and say nothing but that it went well.
-///
-/// Those without arguments and result are the many small steps of a fork and an exit. Not so giving up the CPU, and
-/// whatever names its object, as `complete(vfork)` does; `alloc_pidmap() = 101` has something to say.
-fn is_trivial(func: &str, args: &Args, rc: Option<i64>) -> bool {
-    const PREFIXES: [&str; 6] = ["atomic_", "clear_tsk_", "set_tsk_", "try_module_get", "mmput", "put_user"];
-    let silent = args.is_empty() && matches!(rc, None | Some(0));
-    PREFIXES.iter().any(|prefix| func.starts_with(prefix)) || (silent && func != "yield" && !func.ends_with(')'))
 }
 
 /// The numbers after "in step" in a sentence.
