@@ -18,6 +18,19 @@ const RUN_ELSEWHERE: [(&str, &str); 4] = [
     ("docs/reference/live.md", "feature netlink: every_console_of_the_real_kernel_s_commands_is_true"),
 ];
 
+/// Commands that other tests run, and which.
+const COMMANDS_ELSEWHERE: [(&str, &str); 9] = [
+    ("forklab matrix --svg matrix.svg", "takes minutes in a debug build: .ci/run runs it"),
+    ("forklab matrix --property P1,P17,P18 --delivery broadcast --csv", "tests/matrix.rs, with fewer designs"),
+    ("forklab museum --json", "tests/museum.rs"),
+    ("forklab learn moment", "wants a terminal: tests/learn_tmux.rs"),
+    ("forklab listen", "the real kernel: tests/live_listen.rs"),
+    ("forklab tree", "the real kernel: tests/live_listen.rs"),
+    ("forklab send", "the real kernel: tests/live_listen.rs"),
+    ("forklab record", "the real kernel: tests/live_record.rs, which runs what it recorded, too"),
+    ("forklab relay", "the real kernel: tests/live_relay.rs"),
+];
+
 /// Fields of `--json` whose own keys are names and numbers, and no part of the shape.
 const NAMES: [&str; 4] = ["args", "axes", "done", "fixed"];
 
@@ -94,17 +107,22 @@ fn every_console_of_the_book_is_true() {
 }
 
 #[test]
-fn every_command_that_the_book_gives_runs() {
+fn every_command_that_readme_and_book_give_runs() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let scenarios = blocks(&read("docs/judge.md"), "toml");
     fs::write(folder.path().join("two-makers.toml"), &scenarios[0]).expect("it can be written");
     // Of the pages on clusters, each engine's script needs that engine: tests/matrix.rs runs the one that needs none.
     let elsewhere = |page: &str| page == "docs/sweeps.md" || RUN_ELSEWHERE.iter().any(|(known, _)| *known == page);
     let mut ran = 0;
-    for page in pages().into_iter().filter(|page| !elsewhere(page)) {
+    std::os::unix::fs::symlink(root().join("tests"), folder.path().join("tests")).expect("recordings");
+    for page in pages().into_iter().chain(["README.md".into()]).filter(|page| !elsewhere(page)) {
         for line in blocks(&read(&page), "sh").iter().flat_map(|block| block.lines()) {
-            let Some(args) = line.strip_prefix("forklab ") else { continue };
-            let args: Vec<_> = args.split('>').next().expect("a part").split_whitespace().collect();
+            let Some(args) = line.trim().strip_prefix("forklab ") else { continue };
+            let elsewhere = COMMANDS_ELSEWHERE.iter().any(|(known, _)| line.starts_with(known));
+            if elsewhere || line.ends_with("--workload build.csv.gz") {
+                continue;
+            }
+            let args = consoles::words(args.split('>').next().expect("a part"));
             let output = command(&args).current_dir(folder.path()).output().expect("it runs");
             let err = String::from_utf8_lossy(&output.stderr);
             let fine = matches!(output.status.code(), Some(0 | 1)) && !output.stdout.is_empty();

@@ -21,37 +21,6 @@ fn every_console_that_is_shown_is_true() {
     assert!(wrong.is_empty(), "{}\nUPDATE_CONSOLES=1 writes what is printed now", wrong.join("\n"));
 }
 
-/// Commands of the readme that other tests run, and which.
-const RUN_ELSEWHERE: [(&str, &str); 9] = [
-    ("forklab matrix --svg matrix.svg", "takes minutes in a debug build: .ci/run runs it"),
-    ("forklab matrix --property P1,P17,P18 --delivery broadcast --csv", "tests/matrix.rs, with fewer designs"),
-    ("forklab museum --json", "tests/museum.rs"),
-    ("forklab learn moment", "wants a terminal: tests/learn_tmux.rs"),
-    ("forklab listen", "the real kernel: tests/live_listen.rs"),
-    ("forklab tree", "the real kernel: tests/live_listen.rs"),
-    ("forklab send", "the real kernel: tests/live_listen.rs"),
-    ("forklab record", "the real kernel: tests/live_record.rs, which runs what it recorded, too"),
-    ("forklab relay", "the real kernel: tests/live_relay.rs"),
-];
-
-#[test]
-fn every_command_of_the_readme_runs() {
-    let readme = include_str!("../README.md");
-    let blocks = readme.split("```sh\n").skip(1).map(|rest| rest.split("```").next().expect("a block"));
-    let commands: Vec<_> =
-        blocks.flat_map(str::lines).map(str::trim).filter(|line| line.starts_with("forklab")).collect();
-    assert!(commands.len() > 10, "{commands:?}");
-    for command in commands {
-        let elsewhere = RUN_ELSEWHERE.iter().any(|(known, _)| command.starts_with(known));
-        if elsewhere || command.ends_with("--workload build.csv.gz") {
-            continue;
-        }
-        let args: Vec<_> = command.split_whitespace().skip(1).collect();
-        let done = forklab(&args);
-        assert!(matches!(done.code, Some(0 | 1)) && !done.out.is_empty(), "{command}: {:?} {}", done.code, done.err);
-    }
-}
-
 #[test]
 fn every_built_in_scenario_runs_and_breaks_no_rule_when_nobody_hurries() {
     for (name, _) in forklab::lab::spec::BUILT_IN {

@@ -64,12 +64,17 @@ fn consoles(block: &[&str]) -> Vec<Console> {
     consoles
 }
 
-fn run(command: &str) -> Console {
+/// The words of a command; single quotes hold several together.
+pub fn words(command: &str) -> Vec<&str> {
     let words = command.split('\'').enumerate().flat_map(|(i, part)| {
         // Every second part stood between quotes.
         if i % 2 == 1 { vec![part] } else { part.split_whitespace().collect() }
     });
-    let words: Vec<_> = words.collect();
+    words.collect()
+}
+
+fn run(command: &str) -> Console {
+    let words = words(command);
     assert_eq!(words[0], "forklab", "{command}");
     let done = forklab(&words[1..]);
     let mut shown: Vec<_> = done.out.lines().chain(done.err.lines()).map(|line| line.trim_end().to_owned()).collect();
