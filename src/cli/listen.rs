@@ -79,6 +79,8 @@ pub(super) struct ListenArgs {
 /// Seconds, with a fraction if need be.
 pub(super) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    // What poll() cannot wait for is no time.
+    let seconds = seconds.filter(|time: &Duration| time.as_secs() < 1 << 40);
     seconds.ok_or_else(|| "expected seconds, such as 10 or 0.5".to_owned())
 }
 
@@ -95,13 +97,17 @@ pub(super) fn listen(args: &ListenArgs, out: &mut impl Write) -> Result<Found, F
         });
         Ok::<_, Failure>(socket.trusting(trust))
     };
+    // Before LISTEN: a signal in between would leave without IGNORE.
+    let stop = Stop::new().map_err(failed("preparing for signals"))?;
     match args.what {
-        What::Uevents => heard(args, Sequenced::new(open(Protocol::KobjectUevent, 1, Trust::Kernel)?, seqnum), out),
-        What::Udev => heard(args, open(Protocol::KobjectUevent, 2, Trust::Root)?, out),
+        What::Uevents => {
+            heard(args, Sequenced::new(open(Protocol::KobjectUevent, 1, Trust::Kernel)?, seqnum), stop, out)
+        }
+        What::Udev => heard(args, open(Protocol::KobjectUevent, 2, Trust::Root)?, stop, out),
         What::Usersock if args.group.is_none() => {
             Err(InputError::new("--group", "nothing", "the number of a group, 1 to 32, with usersock").into())
         }
-        What::Usersock => heard(args, open(Protocol::Usersock, 0, Trust::Anyone)?, out),
+        What::Usersock => heard(args, open(Protocol::Usersock, 0, Trust::Anyone)?, stop, out),
         What::Processes if args.group.is_some() || args.trust.is_some() => {
             Err(InputError::new("<listen>", "--group or --trust", "neither with processes: only the kernel tells them")
                 .into())
@@ -109,7 +115,7 @@ pub(super) fn listen(args: &ListenArgs, out: &mut impl Write) -> Result<Found, F
         What::Processes => {
             let events = ProcEvents::open().map_err(|error| refused(&error))?;
             set_rcvbuf(events.socket(), args.rcvbuf)?;
-            heard(args, Sequenced::new(events, per_cpu), out)
+            heard(args, Sequenced::new(events, per_cpu), stop, out)
         }
     }
 }
@@ -154,14 +160,18 @@ fn no_tape(path: &Path, error: &io::Error) -> InputError {
     InputError::io(path.display().to_string(), error, "a capture file that can be written")
 }
 
-fn heard(args: &ListenArgs, mut source: impl UeventSource + AsFd, out: &mut impl Write) -> Result<Found, Failure> {
+fn heard(
+    args: &ListenArgs,
+    mut source: impl UeventSource + AsFd,
+    mut stop: Stop,
+    out: &mut impl Write,
+) -> Result<Found, Failure> {
     let family = match args.what {
         What::Uevents | What::Udev => Some(Family::KobjectUevent),
         What::Processes => Some(Family::Connector),
         What::Usersock => None,
     };
     let mut tape = args.pcap.as_ref().map(|path| Tape::new(path, family)).transpose()?;
-    let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
     let counts = Counter::new();
     let shown = io::stdout().is_terminal();
     let mut torn = None;

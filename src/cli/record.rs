@@ -10,8 +10,8 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::Failure;
-use super::live::refused;
 use super::live::{Counter, nap, rcvbuf};
+use super::live::{failed, refused};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::live::clock::Clock;
@@ -125,8 +125,9 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
         io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
         _ => InputError::io(&name, &error, WRITABLE),
     };
+    // Before LISTEN: a signal in between would leave without IGNORE.
+    let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
     let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
-    let mut stop = Stop::new()?;
     let command = args.command.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ");
     let tape = Tape::create(&file, format).map_err(unwritable)?;
     let recorder = Recorder::new(tape, &command).map_err(unwritable)?;
@@ -147,7 +148,11 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
     let exit_code = status.map(exit_code);
     let stopped = ended == Ended::Stopped;
     let summary = Summary { command, exit_code, signal, stopped, seconds, file: name, format, counts, tally };
-    say(&summary, args.json, out)?;
+    match say(&summary, args.json, out) {
+        // Nobody reads; the recording is written, and the command's own code is still owed.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        said => said?,
+    }
     Ok(super::live::code(status, summary.tally.has_losses()))
 }
 

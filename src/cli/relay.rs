@@ -12,8 +12,8 @@ use uevent::netlink::Protocol;
 use uevent::wire::proc_event::What;
 
 use super::Failure;
-use super::live::refused;
 use super::live::{Counter, nap, rcvbuf};
+use super::live::{failed, refused};
 use super::run::DesignArgs;
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
@@ -116,16 +116,26 @@ struct Live<'o, W: Write> {
     kin: Option<Kin>,
     count: Option<u64>,
     counter: Counter,
-    /// Where JSON goes.
+    json: bool,
+    /// Where JSON goes; none, when nobody reads it any more.
     out: Option<&'o mut W>,
 }
 
 impl<W: Write> Live<'_, W> {
     fn say(&mut self, line: &Line<'_>, text: impl fmt::Display) -> io::Result<()> {
-        let Some(out) = &mut self.out else { return write!(anstream::stderr(), "{text}") };
-        serde_json::to_writer(&mut *out, line)?;
-        writeln!(out)?;
-        out.flush()
+        if !self.json {
+            return write!(anstream::stderr(), "{text}");
+        }
+        let Some(out) = &mut self.out else { return Ok(()) };
+        let said = serde_json::to_writer(&mut *out, line).map_err(io::Error::from);
+        match said.and_then(|()| writeln!(out)).and_then(|()| out.flush()) {
+            // Whoever read has seen enough; those who joined the group have not.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.out = None;
+                Ok(())
+            }
+            said => said,
+        }
     }
 }
 
@@ -171,13 +181,14 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
         Bus::Usersock => Protocol::Usersock,
         Bus::KobjectUevent => Protocol::KobjectUevent,
     };
+    // Before LISTEN: a signal in between would leave without IGNORE.
+    let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
     let relay = Relay::open(design, protocol, args.group).map_err(|error| refused(&error))?;
-    let port = relay.port()?;
+    let port = relay.port().map_err(failed("relaying"))?;
     let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
-    let mut stop = Stop::new()?;
     let kin = (!args.command.is_empty()).then(Kin::of_this_process);
     let out = args.json.then_some(out);
-    let mut live = Live { relay, kin, count: args.count, counter: Counter::new(), out };
+    let mut live = Live { relay, kin, count: args.count, counter: Counter::new(), json: args.json, out };
     let start = Line::Start {
         design: design.to_string(),
         protocol: protocol.to_string(),
@@ -193,9 +204,9 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
         words => Some(Program::start(words)?),
     };
     let nap = nap(&feed, NAP);
-    let ended = follow(&mut feed, &mut stop, program.as_mut(), nap, &mut live)?;
+    let ended = follow(&mut feed, &mut stop, program.as_mut(), nap, &mut live).map_err(failed("relaying"))?;
     let seconds = clock.elapsed().as_secs_f64();
-    let tally = feed.close(&mut |heard| live.hear(heard))?;
+    let tally = feed.close(&mut |heard| live.hear(heard)).map_err(failed("relaying"))?;
     let status = if let Ended::Program(status) = ended { Some(status) } else { None };
     let relayed = *live.relay.relayed();
     let stopped = ended == Ended::Stopped;

@@ -334,7 +334,6 @@ fn watched<R>(
         watch.sinks.push(Box::new(page.clone()));
     }
     let report = run(watch)?;
-    page.check()?;
     if let Some(error) = error.take() {
         return Err(error.into());
     }
@@ -345,6 +344,8 @@ fn watched<R>(
     if let Some((perfetto, path)) = perfetto {
         perfetto.finish().map_err(|error| InputError::unwritable(path, &error))?;
     }
+    // Last, so that the other files are whole.
+    page.check()?;
     Ok(Watched { report, events: recording.take(), page: page.take() })
 }
 

@@ -1,5 +1,6 @@
 //! `forklab send`.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
@@ -16,10 +17,11 @@ use super::live::{Counter, failed, refused};
 use super::run::DesignArgs;
 use super::{Failure, Found};
 use crate::input::InputError;
+use crate::lab::report::plural;
 use crate::lab::run::Loaded;
 use crate::lab::spec::{Order, Source, Spec};
 use crate::live::clock::Clock;
-use crate::live::gate::{LIST, has_listeners};
+use crate::live::gate::{LIST, listeners};
 use crate::live::namespace;
 use crate::live::program::{Program, exit_code, find};
 use crate::live::send::{Sender, Way, messages};
@@ -90,6 +92,8 @@ struct Report {
     stopped: bool,
 }
 
+/// How long the consumer may take to end after SIGTERM.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often it is looked whether the consumer has joined.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -140,15 +144,23 @@ pub(super) fn send(args: &SendArgs, out: &mut impl Write) -> Result<Found, Failu
     }
     let mut sender = Sender::open(way).map_err(|error| refused(&error))?;
     let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
+    let before = listening(way)?;
     let mut consumer = match args.command.is_empty() {
         true => None,
         false => Some(Program::start(&args.command)?),
     };
-    if let Some(consumer) = &mut consumer {
-        joined(args, way, consumer, &mut stop)?;
-    }
-    let (sent, stopped) = send_all(args, &messages, &mut sender, &mut stop)?;
-    let status = consumer.map(|consumer| end(args, consumer, &mut stop)).transpose()?.flatten();
+    let sent = match &mut consumer {
+        Some(consumer) => joined(args, way, &before, consumer, &mut stop),
+        None => Ok(true),
+    };
+    let sent = sent.and_then(|joined| match joined {
+        true => send_all(args, &messages, &mut sender, &mut consumer, &mut stop),
+        false => Ok((0, true)),
+    });
+    // Whatever went wrong, the consumer is not left behind.
+    let status = consumer.map(|consumer| end(args, consumer, sent.is_err(), &mut stop)).transpose();
+    let (sent, stopped) = sent?;
+    let status = status?.flatten();
     let report = Report {
         sent,
         bytes: messages[..sent].iter().map(Vec::len).sum(),
@@ -164,8 +176,13 @@ pub(super) fn send(args: &SendArgs, out: &mut impl Write) -> Result<Found, Failu
         super::write_json(&report, out)?;
     } else {
         let Report { sent, bytes, to, .. } = &report;
-        let of = if stopped { format!(" of {}, then a signal came", messages.len()) } else { String::new() };
-        writeln!(out, "{sent} messages{of}, {bytes} bytes, to {to}")?;
+        let sent = plural(*sent as u64, "message");
+        let of = match (stopped, report.sent < messages.len()) {
+            (true, _) => format!(" of {}, then a signal came", messages.len()),
+            (false, true) => format!(" of {}, then the consumer ended", messages.len()),
+            (false, false) => String::new(),
+        };
+        writeln!(out, "{sent}{of}, {bytes} bytes, to {to}")?;
         if let Some(code) = status {
             writeln!(out, "the consumer ended with exit code {code}")?;
         }
@@ -173,36 +190,46 @@ pub(super) fn send(args: &SendArgs, out: &mut impl Write) -> Result<Found, Failu
     Ok(status.is_some_and(|code| code != 0))
 }
 
-/// Waits until the consumer has joined the group.
-fn joined(args: &SendArgs, way: Way, consumer: &mut Program, stop: &mut Stop) -> Result<(), Failure> {
-    let (protocol, group) = match way {
-        Way::Group(protocol, group) => (protocol, group),
-        Way::Kernel => (Protocol::KobjectUevent, 1),
-    };
-    let looks = args.wait.as_millis() / LOOK.as_millis();
-    let name = || args.command[0].to_string_lossy().into_owned();
-    for _ in 0..=looks {
-        if has_listeners(&fs::read_to_string(LIST).map_err(failed(LIST))?, protocol.raw(), group) {
-            return Ok(());
-        }
-        if let Some(status) = consumer.ended().map_err(failed("the consumer"))? {
-            let found = format!("it ended with exit code {} before it joined group {group}", exit_code(status));
-            return Err(InputError::new(name(), found, format!("a consumer that listens to {protocol}")).into());
-        }
-        if stop.nap(LOOK).map_err(failed("waiting"))? == Woken::Stop {
-            break;
-        }
-    }
-    consumer.terminate().map_err(failed("the consumer"))?;
-    let found = format!("it did not join group {group} within {} s", args.wait.as_secs_f64());
-    Err(InputError::new(name(), found, format!("a consumer that listens to {protocol}")).into())
+/// The sockets, by inode, that are in the group now.
+fn listening(way: Way) -> Result<BTreeSet<u64>, Failure> {
+    let (protocol, group) = way.target();
+    Ok(listeners(&fs::read_to_string(LIST).map_err(failed(LIST))?, protocol.raw(), group))
 }
 
-/// Sends at the pace that was asked for; how many were sent, and whether a signal came.
+/// Waits until somebody is in the group who was not there before the consumer; false when a signal came first.
+fn joined(
+    args: &SendArgs,
+    way: Way,
+    before: &BTreeSet<u64>,
+    consumer: &mut Program,
+    stop: &mut Stop,
+) -> Result<bool, Failure> {
+    let (protocol, group) = way.target();
+    let looks = args.wait.as_millis() / LOOK.as_millis();
+    let wrong = |found| {
+        let name = args.command[0].to_string_lossy();
+        InputError::new(name, found, format!("a consumer that listens to {protocol}")).into()
+    };
+    for _ in 0..=looks {
+        if !listening(way)?.is_subset(before) {
+            return Ok(true);
+        }
+        if let Some(status) = consumer.ended().map_err(failed("the consumer"))? {
+            return Err(wrong(format!("it ended with exit code {} before it joined group {group}", exit_code(status))));
+        }
+        if stop.nap(LOOK).map_err(failed("waiting"))? == Woken::Stop {
+            return Ok(false);
+        }
+    }
+    Err(wrong(format!("it did not join group {group} within {} s", args.wait.as_secs_f64())))
+}
+
+/// Sends at the pace that was asked for, as long as the consumer lives; how many were sent, and whether a signal came.
 fn send_all(
     args: &SendArgs,
     messages: &[Vec<u8>],
     sender: &mut Sender,
+    consumer: &mut Option<Program>,
     stop: &mut Stop,
 ) -> Result<(usize, bool), Failure> {
     let begun = Clock::start();
@@ -220,6 +247,11 @@ fn send_all(
                 Woken::Child | Woken::Ready => {}
                 Woken::Time => break false,
             }
+            if let Some(consumer) = consumer
+                && consumer.ended().map_err(failed("the consumer"))?.is_some()
+            {
+                return Ok((n, false));
+            }
         };
         if stopped {
             return Ok((n, true));
@@ -233,9 +265,10 @@ fn send_all(
     Ok((messages.len(), false))
 }
 
-/// Lets the consumer end by itself for a while, then tells it to. Its exit code, if it ended by itself.
-fn end(args: &SendArgs, mut consumer: Program, stop: &mut Stop) -> Result<Option<u8>, Failure> {
-    let looks = args.linger.as_millis() / LOOK.as_millis();
+/// Lets the consumer end by itself for a while, unless something has failed, then tells it to. Its exit code, if it ended
+/// by itself.
+fn end(args: &SendArgs, mut consumer: Program, failed_before: bool, stop: &mut Stop) -> Result<Option<u8>, Failure> {
+    let looks = if failed_before { 0 } else { args.linger.as_millis() / LOOK.as_millis() };
     for _ in 0..=looks {
         if let Some(status) = consumer.ended().map_err(failed("the consumer"))? {
             return Ok(Some(exit_code(status)));
@@ -244,13 +277,7 @@ fn end(args: &SendArgs, mut consumer: Program, stop: &mut Stop) -> Result<Option
             break;
         }
     }
-    consumer.terminate().map_err(failed("the consumer"))?;
-    // Reaped, so that what it prints last is printed before we are done. Who ignores SIGTERM is left alone after a while.
-    for _ in 0..200 {
-        if consumer.ended().map_err(failed("the consumer"))?.is_some() {
-            break;
-        }
-        stop.nap(LOOK).map_err(failed("waiting"))?;
-    }
+    // Waited for, so that what it prints last is printed before we are done. Who ignores SIGTERM is left alone.
+    consumer.end(GRACE).map_err(failed("the consumer"))?;
     Ok(None)
 }

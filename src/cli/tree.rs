@@ -15,6 +15,7 @@ use super::listen::{seconds, set_rcvbuf};
 use super::live::{Counter, failed, refused};
 use super::{Failure, Found};
 use crate::input::InputError;
+use crate::lab::report::plural;
 use crate::live::hear::{NotHeard, Tally, Until, hear};
 use crate::live::proc_fs::{Process, snapshot};
 use crate::live::stop::Stop;
@@ -75,15 +76,16 @@ pub(super) fn tree(args: &TreeArgs, out: &mut impl Write) -> Result<Found, Failu
     if args.every.is_zero() {
         return Err(InputError::new("--every", "0", "more than 0 seconds").into());
     }
+    let lost = failed("following the processes");
+    // Before LISTEN: a signal in between would leave without IGNORE.
+    let mut stop = Stop::new().map_err(&lost)?;
     let events = ProcEvents::open().map_err(|error| refused(&error))?;
     set_rcvbuf(events.socket(), Some(args.rcvbuf))?;
     let reads = if args.pids { Reads::Pids } else { Reads::Ids };
     let (tree, tally) = (LiveTree::new(reads), Tally::default());
     let mut watcher = Watcher { events: Sequenced::new(events, per_cpu), tree, tally, resyncs: 0, behind: false };
-    let lost = failed("following the processes");
     // After LISTEN: what happens from here on is told, and counts as newer than what is read now.
     watcher.tree.resync(&snapshot().map_err(&lost)?);
-    let mut stop = Stop::new().map_err(&lost)?;
     let counts = Counter::new();
     let mut left = args.time;
     let mut unexplained = false;
@@ -197,8 +199,11 @@ fn say(json: bool, check: &Check, truth: &BTreeMap<i32, Process>, out: &mut impl
         serde_json::to_writer(&mut *out, check)?;
         return writeln!(out);
     }
-    let resyncs =
-        if check.resyncs == 0 { String::new() } else { format!("; read /proc again {} times", check.resyncs) };
+    let resyncs = if check.resyncs == 0 {
+        String::new()
+    } else {
+        format!("; read /proc again {}", plural(check.resyncs, "time"))
+    };
     writeln!(out, "{} processes, {} agree; {}{resyncs}", check.compared, check.agree, check.lost)?;
     for Divergence { pid, believed, truth: told, why } in &check.divergences {
         let comm = truth.get(pid).map_or("", |process| &process.comm);

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::feed::{Feed, Heard};
-use super::program::Program;
+use super::program::{Program, pause};
 use super::stop::{Stop, Woken};
 
 /// Arrivals between two looks at the signals.
@@ -51,11 +51,26 @@ pub trait Listener {
 /// Hears until something ends it. `nap` is how long events may gather before they are looked at: who reads each event
 /// as it comes wakes up as often as there are forks, and slows them down.
 ///
-/// Stopped, it asks the program to end, and hears it out for a second.
+/// Stopped, it asks the program to end, and hears it out for a second. After an error it ends the program, too.
 ///
 /// # Errors
 /// Those of the socket and of the listener.
 pub fn follow(
+    feed: &mut Feed,
+    stop: &mut Stop,
+    mut program: Option<&mut Program>,
+    nap: Duration,
+    listener: &mut dyn Listener,
+) -> io::Result<Ended> {
+    let ended = follow_on(feed, stop, program.as_deref_mut(), nap, listener);
+    if let (Err(_), Some(program)) = (&ended, program) {
+        // Nobody would hear it any more. What went wrong is worth more than what goes wrong here.
+        let _ = program.end(GRACE);
+    }
+    ended
+}
+
+fn follow_on(
     feed: &mut Feed,
     stop: &mut Stop,
     mut program: Option<&mut Program>,
@@ -95,9 +110,4 @@ fn stopped(feed: &mut Feed, program: Option<&mut Program>, listener: &mut dyn Li
         pause(GRACE_STEP);
     }
     Ok(Ended::Stopped)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the real kernel has a clock, and a real program takes time to end")]
-fn pause(time: Duration) {
-    std::thread::sleep(time);
 }

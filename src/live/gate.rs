@@ -15,6 +15,7 @@
 //!
 //! DIFFERENCE: the kernel asks when the fork happens, a relay when it comes to the fork's event, which is later.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -107,15 +108,22 @@ fn op(bytes: &[u8]) -> Option<u32> {
     (matches!(message.id, CN_PROC | CN_FORK) && matches!(op, 1 | 2)).then_some(op)
 }
 
-/// Whether a socket of the protocol is in the group, by the list's columns `Eth` and `Groups`.
+/// Whether a socket of the protocol is in the group.
 #[must_use]
 pub fn has_listeners(list: &str, protocol: u8, group: u32) -> bool {
-    list.lines().skip(1).any(|line| {
-        let mut columns = line.split_ascii_whitespace().skip(1);
-        let is_ours = columns.next().and_then(|eth| eth.parse().ok()) == Some(protocol);
-        let groups = columns.nth(1).and_then(|groups| u32::from_str_radix(groups, 16).ok());
-        is_ours && groups.is_some_and(|groups| groups >> (group - 1) & 1 == 1)
-    })
+    !listeners(list, protocol, group).is_empty()
+}
+
+/// The sockets of the protocol that are in the group, by inode: the list's columns `Eth`, `Groups` and `Inode`.
+#[must_use]
+pub fn listeners(list: &str, protocol: u8, group: u32) -> BTreeSet<u64> {
+    let inode = |line: &str| {
+        let columns: Vec<_> = line.split_ascii_whitespace().collect();
+        let is_ours = columns.get(1)?.parse().ok() == Some(protocol);
+        let groups = u32::from_str_radix(columns.get(3)?, 16).ok()?;
+        (is_ours && groups >> (group - 1) & 1 == 1).then(|| columns.last()?.parse().ok())?
+    };
+    list.lines().skip(1).filter_map(inode).collect()
 }
 
 #[cfg(test)]

@@ -5,11 +5,15 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
 use rustix::fs::{Access, access};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::input::{InputError, quoted};
+
+/// Between two looks whether it has ended.
+const STEP: Duration = Duration::from_millis(10);
 
 const A_COMMAND: &str = "a command that can be run";
 
@@ -71,6 +75,24 @@ impl Program {
         self.child.try_wait()
     }
 
+    /// Asks it to end, and waits for that, at most so long. How it ended, if it has.
+    ///
+    /// # Errors
+    /// Those of `kill()` and `waitpid()`.
+    pub fn end(&mut self, at_most: Duration) -> io::Result<Option<ExitStatus>> {
+        if let Some(status) = self.ended()? {
+            return Ok(Some(status));
+        }
+        self.terminate()?;
+        for _ in 0..at_most.as_millis() / STEP.as_millis() {
+            if let Some(status) = self.ended()? {
+                return Ok(Some(status));
+            }
+            pause(STEP);
+        }
+        self.ended()
+    }
+
     /// Asks it to end, by SIGTERM; not that it has ended.
     ///
     /// # Errors
@@ -79,6 +101,11 @@ impl Program {
         let pid = Pid::from_raw(self.pid()).ok_or(io::ErrorKind::InvalidInput)?;
         Ok(kill_process(pid, Signal::TERM)?)
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the real kernel has a clock, and a real program takes time to end")]
+pub(super) fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 /// An exit status as a shell has it: the code, or 128 and the signal.

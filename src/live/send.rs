@@ -46,6 +46,17 @@ pub enum Way {
     Kernel,
 }
 
+impl Way {
+    /// Protocol and group at which messages on this way are heard.
+    #[must_use]
+    pub fn target(self) -> (Protocol, u32) {
+        match self {
+            Way::Group(protocol, group) => (protocol, group),
+            Way::Kernel => (Protocol::KobjectUevent, 1),
+        }
+    }
+}
+
 /// An open socket on this way.
 pub struct Sender {
     socket: NetlinkSocket,

@@ -4,7 +4,7 @@
 //! queue and the tree it believes in; two runs side by side, if the one that passes is known. `docs/pictures.md` has its keys.
 //!
 //! The page asks nobody for anything: its script and its style stand in it and are named by their hashes in a policy that
-//! forbids all else. What it shows is read from the trace ([`frames`]), embedded as JSON.
+//! forbids all else. What it shows is read from the trace (`frames`), embedded as JSON.
 
 mod frames;
 

@@ -110,7 +110,7 @@ async fn do_one_broadcast(core: &Core, sk: SockRef, b: &mut Broadcast) {
 ///
 /// The error-free path:
 /// - trims the message ([`netlink_trim`]);
-/// - gives the original to the first listener, a clone ([`site::CLONE_HEAD`]) to each further one;
+/// - gives the original to the first listener, a clone ([`site::CLONE_HEAD`](crate::site::CLONE_HEAD)) to each further one;
 /// - yields if a queue went over its limit and `gfp` may sleep: the sender pays for the slow listener.
 ///
 /// # Errors

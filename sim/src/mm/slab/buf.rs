@@ -89,7 +89,7 @@ macro_rules! kmalloc {
 }
 
 impl Machine {
-    /// Models `kmalloc()`. See [`Cache::alloc`].
+    /// Models `kmalloc()`. See [`Cache::alloc`](super::Cache::alloc).
     ///
     /// Hot code writes [`kmalloc!`](crate::kmalloc), which makes no future where nobody could get in.
     pub async fn kmalloc(&self, site: Site, size: u32, gfp: Gfp) -> Option<Handle<Buf>> {
@@ -188,7 +188,7 @@ impl Machine {
         );
     }
 
-    /// Reads or changes a buffer; see [`Cache::with`].
+    /// Reads or changes a buffer; see [`Cache::with`](super::Cache::with).
     ///
     /// # Errors
     /// [`Stale`] if it was freed.
@@ -197,7 +197,7 @@ impl Machine {
         self.kmalloc.with(self, handle, who, f)
     }
 
-    /// Looks at a buffer; see [`Cache::read`].
+    /// Looks at a buffer; see [`Cache::read`](super::Cache::read).
     ///
     /// # Errors
     /// [`Stale`] if it was freed.
