@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::live::{
     STORM, Seen, Witness, between_marks, compile, cpu_time, pause, quiet, require_kernel, require_programs,
 };
+use common::tools::need_root;
 use common::{Done, command, forklab};
 use forklab::live::clock::Clock;
 use forklab::workload::{What, Workload};
@@ -219,7 +220,8 @@ impl Forkstat {
 
 #[test]
 fn a_make_is_counted_as_forkstat_and_strace_count_it_and_replays() {
-    if !require_kernel() || !require_programs(&["cc", "make", "forkstat", "strace"]) {
+    // forkstat wants to be root.
+    if !require_kernel() || !need_root() || !require_programs(&["cc", "make", "forkstat", "strace"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use uevent::netlink::{NetlinkSocket, ProcEvents, Protocol, To};
+use uevent::netlink::{NetlinkSocket, ProcEvents, Protocol};
 use uevent::source::{Arrival, UeventSource, Wait};
 use uevent::wire::connector::ConnectorMessage;
 use uevent::wire::proc_event::{ProcEvent, What};
@@ -24,16 +24,15 @@ pub fn require(what: &str, missing: Option<String>) -> bool {
     false
 }
 
-/// Process events, and sending to netlink groups.
+/// Process events: for root; since Linux 6.6 for everybody.
 pub fn require_kernel() -> bool {
-    let sent = NetlinkSocket::open(Protocol::Usersock, 0).map_err(|error| error.to_string()).and_then(|socket| {
-        match socket.send(b"x", To::Groups(1 << 31)) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Err(error.to_string()),
-            _ => Ok(()),
-        }
-    });
     require("process events", ProcEvents::open().err().map(|error| error.to_string()))
-        && require("sending to a netlink group needs root (CAP_NET_ADMIN)", sent.err())
+}
+
+/// Joining the groups that messages are relayed to.
+pub fn require_groups() -> bool {
+    let joined = NetlinkSocket::open(Protocol::Usersock, 1 << 31);
+    require("joining a group of NETLINK_USERSOCK needs root", joined.err().map(|error| error.to_string()))
 }
 
 /// Programs of this machine.
