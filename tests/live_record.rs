@@ -10,10 +10,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use common::live::{
-    STORM, Seen, Witness, between_marks, compile, cpu_time, pause, quiet, require_kernel, require_programs,
-};
-use common::tools::need_root;
+use common::live::{STORM, Seen, Witness, between_marks, compile, cpu_time, pause, quiet, require_kernel};
+use common::tools::{need, need_root};
 use common::{Done, command, forklab};
 use forklab::live::clock::Clock;
 use forklab::workload::{What, Workload};
@@ -101,7 +99,7 @@ int main(void)
 
 #[test]
 fn a_program_with_known_forks_is_recorded_to_the_last_one() {
-    if !require_kernel() || !require_programs(&["cc", "sh"]) {
+    if !require_kernel() || !need(&["cc", "sh"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -131,7 +129,7 @@ fn a_program_with_known_forks_is_recorded_to_the_last_one() {
 
 #[test]
 fn what_the_command_leaves_behind_is_counted_and_its_status_passed_on() {
-    if !require_kernel() || !require_programs(&["sh", "sleep"]) {
+    if !require_kernel() || !need(&["sh", "sleep"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -221,7 +219,7 @@ impl Forkstat {
 #[test]
 fn a_make_is_counted_as_forkstat_and_strace_count_it_and_replays() {
     // forkstat wants to be root.
-    if !require_kernel() || !need_root() || !require_programs(&["cc", "make", "forkstat", "strace"]) {
+    if !require_kernel() || !need_root() || !need(&["cc", "make", "forkstat", "strace"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -264,7 +262,7 @@ fn a_make_is_counted_as_forkstat_and_strace_count_it_and_replays() {
 
 #[test]
 fn an_overload_is_noticed_to_the_last_event_and_recovered_from() {
-    if !require_kernel() || !require_programs(&["cc", "sh", "true"]) {
+    if !require_kernel() || !need(&["cc", "sh", "true"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -311,7 +309,7 @@ fn an_overload_is_noticed_to_the_last_event_and_recovered_from() {
 
 #[test]
 fn waiting_costs_nothing() {
-    if !require_kernel() || !require_programs(&["sleep"]) {
+    if !require_kernel() || !need(&["sleep"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -331,7 +329,7 @@ fn acknowledged(seen: &[Seen], port: u32) -> usize {
 
 #[test]
 fn ignore_is_said_on_return_on_error_and_by_every_signal() {
-    if !require_kernel() || !require_programs(&["sleep", "true"]) {
+    if !require_kernel() || !need(&["sleep", "true"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -397,7 +395,7 @@ fn mistakes_are_one_line_before_anything_runs() {
 
 #[test]
 fn a_capture_has_the_messages_of_the_tree() {
-    if !require_kernel() || !require_programs(&["true"]) {
+    if !require_kernel() || !need(&["true"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");

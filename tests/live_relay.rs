@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::Duration;
 
-use common::live::{STORM, compile, pause, require_groups, require_kernel, require_programs};
+use common::live::{STORM, compile, pause, require_groups, require_kernel};
+use common::tools::need;
 use common::{Done, command, forklab, report, seeded};
 use fork_model::design::Said;
 use fork_model::{Design, Hook};
@@ -84,7 +85,7 @@ fn told_by(err: &str) -> Vec<ForkIds> {
 
 #[test]
 fn a_second_socket_reads_exactly_the_messages_of_the_design() {
-    if !require_kernel() || !require_groups() || !require_programs(&["cc"]) {
+    if !require_kernel() || !require_groups() || !need(&["cc"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -188,7 +189,7 @@ fn hears(socket: &mut NetlinkSocket, child: i32) -> bool {
 
 #[test]
 fn gates_that_listeners_open_are_opened_and_closed_by_them() {
-    if !require_kernel() || !require_groups() || !require_programs(&["true"]) {
+    if !require_kernel() || !require_groups() || !need(&["true"]) {
         return;
     }
     let say = |to: u32, op: u32| {
@@ -216,7 +217,7 @@ fn gates_that_listeners_open_are_opened_and_closed_by_them() {
 
 #[test]
 fn has_listeners_looks_who_has_joined() {
-    if !require_kernel() || !require_groups() || !require_programs(&["true"]) {
+    if !require_kernel() || !require_groups() || !need(&["true"]) {
         return;
     }
     let relay = start(&["--gate", "has-listeners", "--group", "10"]);
@@ -232,7 +233,7 @@ fn has_listeners_looks_who_has_joined() {
 
 #[test]
 fn an_overload_is_told_to_listeners_and_in_the_exit_code() {
-    if !require_kernel() || !require_groups() || !require_programs(&["cc"]) {
+    if !require_kernel() || !require_groups() || !need(&["cc"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -268,7 +269,7 @@ fn overload(storm: &Path, format: &str, group: &str) {
 
 #[test]
 fn a_listener_that_is_too_slow_is_told_by_the_kernel() {
-    if !require_kernel() || !require_groups() || !require_programs(&["cc"]) {
+    if !require_kernel() || !require_groups() || !need(&["cc"]) {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -282,7 +283,7 @@ fn a_listener_that_is_too_slow_is_told_by_the_kernel() {
 
 #[test]
 fn it_ends_after_as_many_forks_as_asked() {
-    if !require_kernel() || !require_groups() || !require_programs(&["sh"]) {
+    if !require_kernel() || !require_groups() || !need(&["sh"]) {
         return;
     }
     let done = relay(&["--count", "2", "--", "sh", "-c", "for i in 1 2 3 4; do sh -c true; done"]);

@@ -104,10 +104,7 @@ impl CheckArgs {
     }
 
     fn question(&self) -> Result<Question, InputError> {
-        let source = self.scenario.as_ref().map(|name| match name.contains(['.', '/']) {
-            true => Source::File(name.into()),
-            false => Source::BuiltIn(name.clone()),
-        });
+        let source = self.scenario.as_deref().map(Source::named);
         if self.strategy != Strategy::Exhaustive && (self.preemptions.is_some() || self.steps.is_some()) {
             let expected = "--strategy exhaustive with it: a random search has no bounds";
             return Err(InputError::new("<command line>", "--preemptions or --steps", expected));

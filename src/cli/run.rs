@@ -222,8 +222,7 @@ impl RunArgs {
     fn spec(&self) -> Result<Spec, InputError> {
         let source = match (&self.scenario, &self.workload) {
             (_, Some(path)) => Source::Workload(path.clone()),
-            (Some(name), None) if name.contains(['.', '/']) => Source::File(name.into()),
-            (Some(name), None) => Source::BuiltIn(name.clone()),
+            (Some(name), None) => Source::named(name),
             (None, None) => unreachable!("clap asks for one of them"),
         };
         let asked = [

@@ -101,8 +101,8 @@ impl SendArgs {
     fn spec(&self) -> Spec {
         let source = match (&self.scenario, &self.workload) {
             (_, Some(path)) => Source::Workload(path.clone()),
-            (Some(name), None) if name.contains(['.', '/']) => Source::File(name.into()),
-            (name, None) => Source::BuiltIn(name.clone().unwrap_or_default()),
+            (Some(name), None) => Source::named(name),
+            (None, None) => unreachable!("clap asks for one of them"),
         };
         let order = self.seed.map_or(Order::Calm, Order::Seed);
         Spec { design: self.design.asked(), order, ..Spec::new(source) }

@@ -92,6 +92,17 @@ pub enum Source {
     Workload(PathBuf),
 }
 
+impl Source {
+    /// The scenario that a user names: a file if there is a dot or a slash in it, else a built-in one.
+    #[must_use]
+    pub fn named(name: &str) -> Source {
+        match name.contains(['.', '/']) {
+            true => Source::File(name.into()),
+            false => Source::BuiltIn(name.to_owned()),
+        }
+    }
+}
+
 /// Everything that decides a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {

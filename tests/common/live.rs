@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::tools::skip;
 use uevent::netlink::{NetlinkSocket, ProcEvents, Protocol};
 use uevent::source::{Arrival, UeventSource, Wait};
 use uevent::wire::connector::ConnectorMessage;
@@ -17,11 +18,7 @@ use uevent::wire::proc_event::{ProcEvent, What};
 
 /// Whether a test that needs `what` may go on.
 pub fn require(what: &str, missing: Option<String>) -> bool {
-    let Some(missing) = missing else { return true };
-    let required = std::env::var("FORKLAB_REQUIRE_LIVE").is_ok_and(|value| value == "1");
-    assert!(!required, "FORKLAB_REQUIRE_LIVE is set, but {what}: {missing}");
-    eprintln!("skipped: {what}: {missing}");
-    false
+    missing.is_none_or(|missing| skip(&format!("{what}: {missing}")))
 }
 
 /// Process events: for root; since Linux 6.6 for everybody.
@@ -33,15 +30,6 @@ pub fn require_kernel() -> bool {
 pub fn require_groups() -> bool {
     let joined = NetlinkSocket::open(Protocol::Usersock, 1 << 31);
     require("joining a group of NETLINK_USERSOCK needs root", joined.err().map(|error| error.to_string()))
-}
-
-/// Programs of this machine.
-pub fn require_programs(names: &[&str]) -> bool {
-    let there = |name: &str| {
-        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(name).is_file())
-    };
-    let missing: Vec<_> = names.iter().copied().filter(|name| !there(name)).collect();
-    require("programs", (!missing.is_empty()).then(|| format!("not found: {}", missing.join(", "))))
 }
 
 /// Compiles a C program into a folder.
