@@ -3,10 +3,14 @@
 //! Two questions, each first as interleaved samples, so that other load on the machine falls on all alike, then as tables:
 //!
 //! - **Receiving.** The queue is filled before, so that only receiving is in the time: our source with everything parsed,
-//!   beside a bare `recv()` loop over the same socket, and over one that does not ask for credentials. 214-byte uevents with keys, and 76-byte process events.
-//! - **A storm.** 1,000 vforks with nobody listening, with forkstat, with `forklab record` and with `forklab relay`.
+//!   beside a bare loop of the C library's `recv()` over the same socket, and beside one whose system call is inlined
+//!   (no program in C has that; a return after a system call may cost more than the call, as the kernel's mitigations
+//!   leave the processor without a prediction). 214-byte uevents with keys, and 76-byte process events.
+//! - **A storm.** 1,000 vforks with nobody listening, with forkstat, with `forklab record` and with `forklab relay`: on
+//!   one CPU, and wherever the scheduler puts them. There its choice is measured, too: it puts a child on the other CPU
+//!   while that one is idle, which is slower, and on the same one while a listener keeps the other busy.
 //!
-//! Needs root, and for its peer forkstat. Without them, that part is left out with a word.
+//! Needs root, and for its peers forkstat and taskset. Without them, that part is left out with a word.
 
 use std::hint::black_box;
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +19,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use forklab::live::clock::Clock;
-use rustix::fd::{AsFd, OwnedFd};
+use nix::sys::socket::MsgFlags;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::netlink::{SocketAddrNetlink, USERSOCK};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with, sockopt};
 use uevent::netlink::{NetlinkSocket, Protocol, To};
@@ -40,7 +45,7 @@ fn main() {
     // With a filter, only the tables that it asks for.
     if std::env::args().skip(1).all(|arg| arg == "--bench") {
         receiving();
-        storms();
+        Place::ALL.into_iter().for_each(storms);
     }
     divan::main();
 }
@@ -136,10 +141,24 @@ fn bare() -> OwnedFd {
     fd
 }
 
-fn drain_bare(fd: impl AsFd, room: &mut [u8]) {
+/// Whose `recv()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recv {
+    /// The C library's.
+    Libc,
+    /// The system call, in line.
+    Inline,
+}
+
+fn drain_bare(fd: impl AsFd, how: Recv, room: &mut [u8]) {
+    let fd = fd.as_fd();
     let mut count = 0;
-    while let Ok((_, len)) = recv(&fd, &mut *room, RecvFlags::DONTWAIT) {
-        black_box(&room[..len]);
+    let mut next = || match how {
+        Recv::Libc => nix::sys::socket::recv(fd.as_raw_fd(), room, MsgFlags::MSG_DONTWAIT).ok(),
+        Recv::Inline => recv(fd, &mut *room, RecvFlags::DONTWAIT).ok().map(|(_, len)| len),
+    };
+    while let Some(len) = next() {
+        black_box(len);
         count += 1;
     }
     assert_eq!(count, QUEUE);
@@ -156,28 +175,39 @@ fn timed(work: impl FnOnce()) -> f64 {
     clock.elapsed().as_secs_f64()
 }
 
-/// Both in turn, one after the other, many times.
+/// All three in turn, one after the other, many times, over one socket.
 fn receiving() {
     let out = NetlinkSocket::open(Protocol::Usersock, 0).expect("root");
     let mut room = [0; 8192];
     for kind in KINDS {
-        let (mut ours, mut same, mut bares) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut source, fd) = (Ours::new(kind), bare());
+        let (mut ours, mut libc, mut inline) = (Vec::new(), Vec::new(), Vec::new());
+        let mut source = Ours::new(kind);
         for _ in 0..100 {
             kind.fill(&out, OURS);
             ours.push(timed(|| source.drain()));
-            kind.fill(&out, OURS);
-            same.push(timed(|| drain_bare(&source.source, &mut room)));
-            kind.fill(&out, BARE);
-            bares.push(timed(|| drain_bare(&fd, &mut room)));
+            for (how, samples) in [(Recv::Libc, &mut libc), (Recv::Inline, &mut inline)] {
+                kind.fill(&out, OURS);
+                samples.push(timed(|| drain_bare(&source.source, how, &mut room)));
+            }
         }
         let rate = |samples| QUEUE as f64 / median(samples);
-        let (ours, same, bare) = (rate(ours), rate(same), rate(bares));
+        let (ours, libc, inline) = (rate(ours), rate(libc), rate(inline));
         let bytes = kind.message(0).len();
         println!("receiving {bytes}-byte messages: ours, parsed, with senders {ours:.0}/s");
-        println!("  a bare recv() loop over the same socket {same:.0}/s: ratio {:.2}", ours / same);
-        println!("  over a socket that does not ask who sent them {bare:.0}/s: ratio {:.2}", ours / bare);
+        println!("  a bare recv() loop over the same socket {libc:.0}/s: ratio {:.2}", ours / libc);
+        println!("  the same with the system call inlined {inline:.0}/s: ratio {:.2}", ours / inline);
     }
+}
+
+/// Where somebody forks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    OneCpu,
+    AnyCpu,
+}
+
+impl Place {
+    const ALL: [Place; 2] = [Place::OneCpu, Place::AnyCpu];
 }
 
 /// Who listens while somebody forks.
@@ -201,20 +231,29 @@ struct Storm {
 
 impl Storm {
     /// None if the listener is not on this machine.
-    fn start(listener: Listener) -> Option<Storm> {
+    fn start(listener: Listener, place: Place) -> Option<Storm> {
         let program = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("vfork");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vfork.c");
         let built = Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status();
         assert!(built.expect("cc, with which Rust links, can be run").success(), "cc compiles {source}");
         let file = program.with_extension("csv");
         let forklab = || Command::new(env!("CARGO_BIN_EXE_forklab"));
+        let mut words = match place {
+            Place::OneCpu => vec!["taskset".into(), "-c".into(), "0".into()],
+            Place::AnyCpu => vec![],
+        };
+        words.push(program.into_os_string());
         let mut peer = match listener {
             Listener::Record => {
                 let mut record = forklab();
-                record.arg("record").arg("-o").arg(file).arg("--").arg(&program);
+                record.arg("record").arg("-o").arg(file).arg("--").args(&words);
                 record
             }
-            _ => Command::new(&program),
+            _ => {
+                let mut peer = Command::new(&words[0]);
+                peer.args(&words[1..]);
+                peer
+            }
         };
         let mut beside = match listener {
             Listener::Nobody | Listener::Record => None,
@@ -258,12 +297,16 @@ impl Drop for Storm {
 }
 
 /// All four in turn, many times.
-fn storms() {
+fn storms(place: Place) {
+    let on = match place {
+        Place::OneCpu => "on one CPU",
+        Place::AnyCpu => "on any CPU",
+    };
     let mut samples = LISTENERS.map(|_| Vec::new());
     for _ in 0..12 {
         for (listener, samples) in LISTENERS.iter().zip(&mut samples) {
-            let Some(mut storm) = Storm::start(*listener) else {
-                return eprintln!("skipped: {listener:?} cannot be run");
+            let Some(mut storm) = Storm::start(*listener, place) else {
+                return eprintln!("skipped: a storm {on} with {listener:?}: a program is missing");
             };
             samples.extend((0..6).map(|_| timed(|| storm.vfork(STORM))));
         }
@@ -272,7 +315,7 @@ fn storms() {
     for (listener, median) in LISTENERS.iter().zip(medians) {
         let each = median / STORM as f64 * 1e6;
         println!(
-            "a storm of vforks, {listener:?} listens: {each:.1} µs each, {:.2} times as long",
+            "a storm of vforks {on}, {listener:?} listens: {each:.1} µs each, {:.2} times as long",
             median / medians[0]
         );
     }
@@ -287,18 +330,19 @@ fn receive_ours(bencher: Bencher, kind: Kind) {
     bencher.counter(ItemsCount::new(QUEUE)).with_inputs(filled).bench_local_values(|()| source.drain());
 }
 
-/// `recv()`, and nothing done with what it received.
+/// `recv()`, and nothing done with what it received, over a socket that does not ask who sent it.
 #[divan::bench(args = KINDS, sample_count = 50, sample_size = 1)]
 fn receive_bare(bencher: Bencher, kind: Kind) {
     let out = NetlinkSocket::open(Protocol::Usersock, 0).expect("root");
     let (fd, mut room) = (bare(), [0; 8192]);
     let filled = || kind.fill(&out, BARE);
-    bencher.counter(ItemsCount::new(QUEUE)).with_inputs(filled).bench_local_values(|()| drain_bare(&fd, &mut room));
+    let bencher = bencher.counter(ItemsCount::new(QUEUE)).with_inputs(filled);
+    bencher.bench_local_values(|()| drain_bare(&fd, Recv::Libc, &mut room));
 }
 
-/// vfork + _exit + waitpid, while somebody listens or nobody.
+/// vfork + _exit + waitpid on one CPU, while somebody listens or nobody.
 #[divan::bench(args = LISTENERS, sample_count = 20, sample_size = 1)]
 fn storm(bencher: Bencher, listener: Listener) {
-    let Some(mut storm) = Storm::start(listener) else { return };
+    let Some(mut storm) = Storm::start(listener, Place::OneCpu) else { return };
     bencher.counter(ItemsCount::new(STORM)).bench_local(|| storm.vfork(STORM));
 }
