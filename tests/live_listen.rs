@@ -149,6 +149,55 @@ fn the_tree_of_a_listener_agrees_with_proc() {
 }
 
 #[test]
+fn a_listener_to_two_pids_takes_a_thread_for_a_process() {
+    if !tools::need_root() {
+        return;
+    }
+    let mut tree = forklab(&["tree", "--pids", "--for", "1", "--every", "0.2", "--json"]);
+    let mut tree = tree.stdout(Stdio::piped()).spawn().expect("starts");
+    let mut said = BufReader::new(tree.stdout.take().expect("piped"));
+    // It has read /proc by then: whatever comes later, it hears.
+    said.read_line(&mut String::new()).expect("a check");
+    let (told, tid) = std::sync::mpsc::channel();
+    let (end, ended) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || {
+        let link = std::fs::read_link("/proc/thread-self").expect("/proc");
+        told.send(link.file_name().expect("a number").to_str().expect("a number").to_owned()).expect("heard");
+        // Until the other end is gone.
+        let _ = ended.recv();
+    });
+    let tid: i32 = tid.recv().expect("told").parse().expect("a number");
+    let checks = said.lines().map(|line| serde_json::from_str::<Value>(&line.expect("text")).expect("JSON"));
+    let check = checks.filter(|line| line["kind"] == "check").last().expect("a check");
+    drop(end);
+    thread.join().expect("ends");
+    let divergences = check["divergences"].as_array().expect("a list");
+    let ours = divergences.iter().find(|one| one["pid"] == tid).expect("the thread");
+    assert_eq!((&ours["why"], &ours["truth"]), (&"thread".into(), &Value::Null), "{check}");
+    assert!(tree.wait().expect("ends").success());
+}
+
+#[test]
+fn a_tree_can_be_that_of_one_process() {
+    if !tools::need_root() {
+        return;
+    }
+    let pid = std::process::id();
+    let output = forklab(&["tree", "--for", "0.1", "--json", "--root", &pid.to_string()]).output().expect("runs");
+    let last = lines(&output).pop().expect("a tree");
+    let parents = last["parents"].as_object().expect("an object");
+    let inside = |parent: &Value| parents.contains_key(&parent.to_string());
+    // This process, whose parent is not in it, and its descendants, among them `forklab tree` itself.
+    assert!(parents.contains_key(&pid.to_string()) && parents.len() > 1, "{last}");
+    let outside: Vec<_> = parents.iter().filter(|(_, parent)| !inside(parent)).map(|(pid, _)| pid.clone()).collect();
+    assert_eq!(outside, [pid.to_string()]);
+    let nobody = forklab(&["tree", "--root", "4194305"]).output().expect("runs");
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    let expected = "forklab: --root: found 4194305, expected the pid of a process that is there\n";
+    assert_eq!((nobody.status.code(), &*said), (Some(2), expected));
+}
+
+#[test]
 fn ignore_is_said_when_a_signal_ends_a_listener() {
     if !tools::need_root() || !tools::need(&["strace"]) {
         return;
@@ -183,7 +232,7 @@ fn mistakes_are_one_line_and_exit_code_2() {
     for (args, said) in [
         (&["listen", "usersock"][..], "expected the number of a group"),
         (&["listen", "processes", "--group", "2"], "expected neither with processes"),
-        (&["listen", "--pcap", "/nonexistent/x.pcap", "--for", "0"], "/nonexistent/x.pcap: found no such file"),
+        (&["listen", "--pcap", "/nonexistent/x.pcap", "--for", "0"], "/nonexistent/x.pcap: found no such directory"),
         (&["tree", "--every", "0"], "expected more than 0 seconds"),
         (&["send", "nothing-like-it"], "expected a built-in scenario"),
         (&["send", "one-fork", "--to", "kernel", "--group", "2"], "the kernel sends to no other"),

@@ -399,16 +399,21 @@ fn a_capture_has_the_messages_of_the_tree() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let file = folder.path().join("true.pcap");
-    let (summary, done) = record(&file, &["true"]);
-    assert_eq!((done.code, &summary["format"], &summary["forks"]), (Some(0), &"pcap".into(), &1.into()));
-    let mut reader = pcap_file::pcap::PcapReader::new(fs::File::open(&file).expect("written")).expect("a capture");
-    assert_eq!(reader.header().datalink, pcap_file::DataLink::NETLINK);
-    let mut kinds = Vec::new();
-    while let Some(packet) = reader.next_packet() {
-        let data = packet.expect("a packet").data.into_owned();
-        let message = uevent::wire::connector::ConnectorMessage::parse(&data[16..]).expect("well-formed");
-        kinds.push(uevent::wire::proc_event::ProcEvent::parse(&message).expect("a process event").what.name());
+    for name in ["true.pcap", "true.pcap.gz"] {
+        let file = folder.path().join(name);
+        let (summary, done) = record(&file, &["true"]);
+        assert_eq!((done.code, &summary["format"], &summary["forks"]), (Some(0), &"pcap".into(), &1.into()));
+        let written = fs::File::open(&file).expect("written");
+        let plain: Box<dyn Read> =
+            if name.ends_with("gz") { Box::new(flate2::read::GzDecoder::new(written)) } else { Box::new(written) };
+        let mut reader = pcap_file::pcap::PcapReader::new(plain).expect("a capture");
+        assert_eq!(reader.header().datalink, pcap_file::DataLink::NETLINK);
+        let mut kinds = Vec::new();
+        while let Some(packet) = reader.next_packet() {
+            let data = packet.expect("a packet").data.into_owned();
+            let message = uevent::wire::connector::ConnectorMessage::parse(&data[16..]).expect("well-formed");
+            kinds.push(uevent::wire::proc_event::ProcEvent::parse(&message).expect("a process event").what.name());
+        }
+        assert_eq!(kinds, ["fork", "exec", "exit"]);
     }
-    assert_eq!(kinds, ["fork", "exec", "exit"]);
 }

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use pcap_file::PcapError;
 use serde_json::json;
 use uevent::netlink::{NetlinkSocket, ProcEvents, Protocol};
 use uevent::source::{Arrival, Sequenced, Trust, UeventSource, per_cpu, seqnum};
@@ -18,7 +17,7 @@ use super::{Failure, Found};
 use crate::input::InputError;
 use crate::live::decode::Decoded;
 use crate::live::hear::{Tally, Until, hear};
-use crate::live::recorder::{now, of_pcap};
+use crate::live::recorder::now;
 use crate::live::stop::Stop;
 use crate::render::pcap::{Capture, Family};
 
@@ -140,24 +139,20 @@ struct Tape<'a> {
 
 impl<'a> Tape<'a> {
     fn new(path: &'a Path, family: Option<Family>) -> Result<Tape<'a>, Failure> {
-        let file = File::create(path).map_err(|error| no_tape(path, &error))?;
-        let capture = Capture::new(BufWriter::new(file)).map_err(|error| no_tape(path, &of_pcap(error)))?;
+        let begun = File::create(path).and_then(|file| Capture::new(BufWriter::new(file)));
+        let capture = begun.map_err(|error| InputError::unwritable(path, &error))?;
         Ok(Tape { path, capture, family })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), PcapError> {
-        self.capture.write(self.family.unwrap_or_else(|| Family::of(bytes)), now(), bytes)
+    fn write(&mut self, bytes: &[u8]) -> Result<(), InputError> {
+        let written = self.capture.write(self.family.unwrap_or_else(|| Family::of(bytes)), now(), bytes);
+        written.map_err(|error| InputError::unwritable(self.path, &error))
     }
 
-    fn finish(self) -> Result<(), Failure> {
-        let path = self.path;
-        self.capture.finish().map_err(|error| no_tape(path, &of_pcap(error)))?;
-        Ok(())
+    fn finish(self) -> Result<(), InputError> {
+        let finished = self.capture.finish();
+        finished.map(drop).map_err(|error| InputError::unwritable(self.path, &error))
     }
-}
-
-fn no_tape(path: &Path, error: &io::Error) -> InputError {
-    InputError::io(path.display().to_string(), error, "a capture file that can be written")
 }
 
 fn heard(
@@ -174,27 +169,22 @@ fn heard(
     let mut tape = args.pcap.as_ref().map(|path| Tape::new(path, family)).transpose()?;
     let counts = Counter::new();
     let shown = io::stdout().is_terminal();
-    let mut torn = None;
     let until = Until { messages: args.count, time: args.time };
     let tally = hear(&mut source, &mut stop, until, |arrival, tally| {
-        if let (Some(tape), Arrival::Message(datagram)) = (&mut tape, arrival)
-            && let Err(error) = tape.write(datagram.bytes)
-        {
-            torn.get_or_insert(error);
-        }
         say(args.json, arrival, out)?;
         // Where messages go to the terminal, counts would only be in their way.
         if !shown {
             counts.say(|| tally.to_string());
         }
         // Whoever reads a pipe reads now.
-        Ok::<_, Failure>(out.flush()?)
+        out.flush()?;
+        if let (Some(tape), Arrival::Message(datagram)) = (&mut tape, arrival) {
+            tape.write(datagram.bytes)?;
+        }
+        Ok::<_, Failure>(())
     })?;
     counts.hide();
     end(args.json, &tally, out)?;
-    if let Some((error, path)) = torn.zip(args.pcap.as_ref()) {
-        return Err(no_tape(path, &of_pcap(error)).into());
-    }
     tape.map(Tape::finish).transpose()?;
     Ok(tally.lost() || tally.refused > 0)
 }

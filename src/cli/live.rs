@@ -9,7 +9,7 @@ use uevent::netlink::OpenError;
 
 use super::Failure;
 use crate::live::feed::Feed;
-use crate::live::hear::NotHeard;
+use crate::live::hear::{Broken, NotHeard};
 use crate::live::program::exit_code;
 
 /// Below this receive buffer every event is read as it comes.
@@ -30,6 +30,14 @@ pub(super) fn rcvbuf(text: &str) -> Result<usize, String> {
 impl From<NotHeard> for Failure {
     fn from(error: NotHeard) -> Failure {
         Failure::Refused(error.to_string())
+    }
+}
+
+/// Why nothing more is heard; `listener` words what the listener itself could not do.
+pub(super) fn broken<E: Into<Failure>>(listener: impl Fn(io::Error) -> E) -> impl Fn(Broken) -> Failure {
+    move |broken| match broken {
+        Broken::Source(error) => error.into(),
+        Broken::Listener(error) => listener(error).into(),
     }
 }
 

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Failure;
 use super::live::{Counter, nap, rcvbuf};
-use super::live::{failed, refused};
+use super::live::{broken, failed, refused};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::live::clock::Clock;
@@ -21,13 +21,12 @@ use crate::live::program::{Program, exit_code, find};
 use crate::live::recorder::{Counts, Format, Missing, Recorder, Tape};
 use crate::live::stop::Stop;
 
-const WRITABLE: &str = "a file that can be written";
 /// How long events may gather. The default buffer holds those of a second and more.
 const NAP: Duration = Duration::from_millis(5);
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum RecordFormat {
-    /// Forks, execs and exits for `forklab run --workload`; through gzip if FILE ends in .gz
+    /// Forks, execs and exits for `forklab run --workload`
     Csv,
     /// All messages as a capture file, LINKTYPE_NETLINK
     Pcap,
@@ -39,13 +38,14 @@ enum RecordFormat {
 /// when CMD has ended.
 ///
 /// The exit code is CMD's own, as with time and strace (128 and the signal that killed it); 1 if CMD's is 0 but
-/// something was lost; 2 if nothing was run.
+/// something was lost; 2 if nothing was run, or the
+/// recording could not be written.
 #[derive(Args, Debug)]
 pub(super) struct RecordArgs {
-    /// Where to write [default: forklab.csv, or forklab.pcap with --format pcap]
+    /// Where to write, through gzip if it ends in .gz [default: forklab.csv, or forklab.pcap with --format pcap]
     #[arg(short = 'o', long = "output", value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How to write [default: pcap if FILE ends in .pcap, else csv]
+    /// How to write [default: pcap if FILE ends in .pcap or .pcap.gz, else csv]
     #[arg(long, value_enum)]
     format: Option<RecordFormat>,
     /// Receive buffer to ask for; the kernel doubles it, and gives less to whom is not root
@@ -64,8 +64,8 @@ impl RecordArgs {
         match (self.format, &self.file) {
             (Some(RecordFormat::Csv), _) => Format::Csv,
             (Some(RecordFormat::Pcap), _) => Format::Pcap,
-            (None, Some(file)) if file.extension().is_some_and(|extension| extension == "pcap") => Format::Pcap,
-            (None, _) => Format::Csv,
+            (None, Some(file)) => Format::of(file),
+            (None, None) => Format::Csv,
         }
     }
 
@@ -121,10 +121,7 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
     find(&args.command)?;
     let (file, format) = (args.file(), args.format());
     let name = file.display().to_string();
-    let unwritable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => InputError::new(&name, "no such directory", WRITABLE),
-        _ => InputError::io(&name, &error, WRITABLE),
-    };
+    let unwritable = |error: io::Error| InputError::unwritable(&file, &error);
     // Before LISTEN: a signal in between would leave without IGNORE.
     let mut stop = Stop::new().map_err(failed("preparing for signals"))?;
     let mut feed = Feed::open(args.rcvbuf).map_err(|error| refused(&error))?;
@@ -136,10 +133,10 @@ pub(super) fn record(args: &RecordArgs, out: &mut impl Write) -> Result<u8, Fail
     let clock = Clock::start();
     let mut program = Program::start(&args.command)?;
     let nap = nap(&feed, NAP);
-    let ended = follow(&mut feed, &mut stop, Some(&mut program), nap, &mut live).map_err(unwritable)?;
+    let ended = follow(&mut feed, &mut stop, Some(&mut program), nap, &mut live).map_err(broken(unwritable))?;
     let seconds = clock.elapsed().as_secs_f64();
     let Live { mut recorder, counter } = live;
-    let tally = feed.close(&mut |heard| recorder.hear(heard)).map_err(unwritable)?;
+    let tally = feed.close(&mut |heard| recorder.hear(heard)).map_err(broken(unwritable))?;
     let counts = recorder.finish(&tally).map_err(unwritable)?;
     counter.hide();
 

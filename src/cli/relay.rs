@@ -13,7 +13,7 @@ use uevent::wire::proc_event::What;
 
 use super::Failure;
 use super::live::{Counter, nap, rcvbuf};
-use super::live::{failed, refused};
+use super::live::{broken, failed, refused};
 use super::run::DesignArgs;
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
@@ -204,9 +204,9 @@ pub(super) fn relay(args: &RelayArgs, out: &mut impl Write) -> Result<u8, Failur
         words => Some(Program::start(words)?),
     };
     let nap = nap(&feed, NAP);
-    let ended = follow(&mut feed, &mut stop, program.as_mut(), nap, &mut live).map_err(failed("relaying"))?;
+    let ended = follow(&mut feed, &mut stop, program.as_mut(), nap, &mut live).map_err(broken(failed("relaying")))?;
     let seconds = clock.elapsed().as_secs_f64();
-    let tally = feed.close(&mut |heard| live.hear(heard)).map_err(failed("relaying"))?;
+    let tally = feed.close(&mut |heard| live.hear(heard)).map_err(broken(failed("relaying")))?;
     let status = if let Ended::Program(status) = ended { Some(status) } else { None };
     let relayed = *live.relay.relayed();
     let stopped = ended == Ended::Stopped;

@@ -5,14 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::{ArgGroup, Args, ValueEnum};
 use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
 use indicatif::{ProgressBar, ProgressStyle};
-use pcap_file::PcapError;
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
@@ -20,7 +19,7 @@ use uevent::Era;
 
 use super::files::{Few, Files};
 use super::{Failure, Found};
-use crate::input::{InputError, WRITABLE};
+use crate::input::InputError;
 use crate::lab::run::{Loaded, Watch, run as run_loaded};
 use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_era, parse_fault, parse_in, parse_pace};
 use crate::museum::story::{Line, Story, Told, is_id, tell};
@@ -337,8 +336,7 @@ fn watched<R>(
         return Err(error.into());
     }
     if let Some((pcap, path)) = pcap {
-        let finished = pcap.finish();
-        finished.map_err(|error| unwritable(path, &error))?;
+        pcap.finish().map_err(|error| InputError::unwritable(path, &error))?;
     }
     if let Some((perfetto, path)) = perfetto {
         perfetto.finish().map_err(|error| InputError::unwritable(path, &error))?;
@@ -429,17 +427,8 @@ fn acts_bar() -> Progress {
 type File_ = BufWriter<File>;
 
 fn open_pcap(path: &PathBuf) -> Result<(Pcap<File_>, &PathBuf), InputError> {
-    let file = File::create(path).map_err(|error| InputError::unwritable(path, &error))?;
-    let pcap = Pcap::new(BufWriter::new(file)).map_err(|error| unwritable(path, &error))?;
-    Ok((pcap, path))
-}
-
-/// A capture that could not be written; the library's own words speak of reading.
-fn unwritable(path: &Path, error: &PcapError) -> InputError {
-    match error {
-        PcapError::IoError(error) => InputError::unwritable(path, error),
-        _ => InputError::new(path.display().to_string(), error.to_string(), WRITABLE),
-    }
+    let begun = File::create(path).and_then(|file| Pcap::new(BufWriter::new(file)));
+    Ok((begun.map_err(|error| InputError::unwritable(path, &error))?, path))
 }
 
 fn draw(

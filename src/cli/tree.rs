@@ -1,6 +1,6 @@
 //! `forklab tree`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::live::{Counter, failed, refused};
 use super::{Failure, Found};
 use crate::input::InputError;
 use crate::lab::report::plural;
+use crate::live::feed::most;
 use crate::live::hear::{NotHeard, Tally, Until, hear};
 use crate::live::proc_fs::{Process, snapshot};
 use crate::live::stop::Stop;
@@ -33,7 +34,7 @@ pub(super) struct TreeArgs {
     /// Read two pids and no more, as the patch's messages have them
     #[arg(long)]
     pids: bool,
-    /// Draw this process and its descendants only
+    /// Draw (with --json, list) this process and its descendants only
     #[arg(long, value_name = "PID", default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..), allow_negative_numbers = true)]
     root: i32,
     /// Receive buffer to ask for, in bytes
@@ -62,6 +63,8 @@ struct Watcher {
     tree: LiveTree,
     tally: Tally,
     resyncs: u64,
+    /// `sk_rcvbuf`, in bytes.
+    rcvbuf: usize,
     /// Resynchronise before anything else.
     behind: bool,
 }
@@ -81,11 +84,17 @@ pub(super) fn tree(args: &TreeArgs, out: &mut impl Write) -> Result<Found, Failu
     let mut stop = Stop::new().map_err(&lost)?;
     let events = ProcEvents::open().map_err(|error| refused(&error))?;
     set_rcvbuf(events.socket(), Some(args.rcvbuf))?;
+    let rcvbuf = events.socket().rcvbuf().map_err(&lost)?;
     let reads = if args.pids { Reads::Pids } else { Reads::Ids };
     let (tree, tally) = (LiveTree::new(reads), Tally::default());
-    let mut watcher = Watcher { events: Sequenced::new(events, per_cpu), tree, tally, resyncs: 0, behind: false };
+    let events = Sequenced::new(events, per_cpu);
+    let mut watcher = Watcher { events, tree, tally, resyncs: 0, rcvbuf, behind: false };
     // After LISTEN: what happens from here on is told, and counts as newer than what is read now.
-    watcher.tree.resync(&snapshot().map_err(&lost)?);
+    let now = snapshot().map_err(&lost)?;
+    if args.root != 0 && !now.contains_key(&args.root) {
+        return Err(InputError::new("--root", args.root.to_string(), "the pid of a process that is there").into());
+    }
+    watcher.tree.resync(&now);
     let counts = Counter::new();
     let mut left = args.time;
     let mut unexplained = false;
@@ -122,14 +131,15 @@ impl Watcher {
 
     /// Takes whatever is queued.
     fn drain(&mut self) -> io::Result<()> {
-        loop {
+        for _ in 0..most(self.rcvbuf) {
             let arrival = self.events.receive(Wait::No)?;
             if arrival == Arrival::Nothing {
-                return Ok(());
+                break;
             }
             self.tally.count(&arrival);
             take(&mut self.tree, &mut self.behind, &arrival);
         }
+        Ok(())
     }
 
     /// After a loss: what is queued is older than what /proc says, and what comes from now on is newer.
@@ -220,9 +230,6 @@ fn draw(
     truth: &BTreeMap<i32, Process>,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    if args.json {
-        return writeln!(out, "{}", serde_json::json!({ "kind": "tree", "parents": parents }));
-    }
     let mut children: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for (&pid, &parent) in parents {
         // A believed parent that is gone has no line of its own.
@@ -233,10 +240,24 @@ fn draw(
         0 => children.get(&0).into_iter().flatten().rev().map(|&pid| (0, pid)).collect(),
         root => vec![(0, root)],
     };
+    let mut lines = Vec::new();
+    let mut seen = BTreeSet::new();
     while let Some((depth, pid)) = rest.pop() {
+        // A belief may be wrong, and go in circles.
+        if !seen.insert(pid) {
+            continue;
+        }
+        lines.push((depth, pid));
+        rest.extend(children.get(&pid).into_iter().flatten().rev().map(|&child| (depth + 1, child)));
+    }
+    if args.json {
+        let asked = |pid: &i32| args.root == 0 || seen.contains(pid);
+        let parents: BTreeMap<_, _> = parents.iter().filter(|(pid, _)| asked(pid)).collect();
+        return writeln!(out, "{}", serde_json::json!({ "kind": "tree", "parents": parents }));
+    }
+    for (depth, pid) in lines {
         let comm = truth.get(&pid).map_or("gone", |process| &process.comm);
         writeln!(out, "{:indent$}{pid} {comm}", "", indent = 2 * depth)?;
-        rest.extend(children.get(&pid).into_iter().flatten().rev().map(|&child| (depth + 1, child)));
     }
     Ok(())
 }

@@ -21,6 +21,8 @@ use uevent::source::{Arrival, Loss, Sequenced, Stream, UeventSource, Wait, per_c
 use uevent::wire::connector::ConnectorMessage;
 use uevent::wire::proc_event::{ProcEvent, What};
 
+use super::hear::{Broken, NotHeard};
+
 /// The receive buffer that is asked for unless the user says another: room for some 40,000 events.
 pub const RCVBUF: usize = 16 << 20;
 /// How long all marks may take to come. They are queued by the time they are written.
@@ -29,6 +31,14 @@ const MARKS: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 5;
 /// The calling thread.
 const SELF: Pid = Pid::from_raw(0);
+
+/// How many process events a buffer of so many bytes can hold: who reads that many has read what was queued before, and
+/// in a storm there is always one more.
+#[must_use]
+pub fn most(rcvbuf: usize) -> usize {
+    const LENGTH: usize = 76;
+    1 + rcvbuf / LENGTH
+}
 
 /// What came of a [`Feed`] so far. Every event of the machine counts, whoever's it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -107,7 +117,8 @@ impl Feed {
             certain: true,
         };
         let marked = feed.mark(&mut |_| Ok(()));
-        feed.certain = marked.map_err(io("receive process events"))?;
+        let nobody_hears = |(Broken::Source(NotHeard(error)) | Broken::Listener(error))| error;
+        feed.certain = marked.map_err(nobody_hears).map_err(io("receive process events"))?;
         feed.overruns = 0;
         feed.phase = Phase::Open;
         Ok(feed)
@@ -124,8 +135,8 @@ impl Feed {
     /// Hands over what is there, at most `most` arrivals; how many there were.
     ///
     /// # Errors
-    /// Those of the socket, and of `each`.
-    pub fn drain(&mut self, most: usize, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> io::Result<usize> {
+    /// [`Broken`]: the socket, or `each`.
+    pub fn drain(&mut self, most: usize, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> Result<usize, Broken> {
         let mut count = 0;
         while count < most && self.next(Wait::No, each)? {
             count += 1;
@@ -138,10 +149,10 @@ impl Feed {
     /// Returns whether all marks came.
     ///
     /// # Errors
-    /// Those of the socket, and of `each`.
-    pub fn mark(&mut self, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> io::Result<bool> {
+    /// [`Broken`]: the socket, or `each`.
+    pub fn mark(&mut self, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> Result<bool, Broken> {
         for _ in 0..ATTEMPTS {
-            self.drain(usize::MAX >> 1, each)?;
+            self.drain(most(self.rcvbuf), each)?;
             let overruns = self.overruns;
             self.marked.clear();
             let Some(expected) = self.make_marks() else { return Ok(false) };
@@ -159,14 +170,14 @@ impl Feed {
     /// Ends it: the last losses are found, IGNORE is said.
     ///
     /// # Errors
-    /// Those of the socket, and of `each`.
-    pub fn close(mut self, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> io::Result<Tally> {
+    /// [`Broken`]: the socket, or `each`.
+    pub fn close(mut self, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> Result<Tally, Broken> {
         self.phase = Phase::Closing;
         self.marked.clear();
         let certain = self.mark(each)?;
         self.certain &= certain;
         let tally = self.tally();
-        self.source.into_source().close()?;
+        self.source.into_source().close().map_err(NotHeard)?;
         Ok(tally)
     }
 
@@ -191,10 +202,10 @@ impl Feed {
     }
 
     /// Hands over the next arrival; false if there is none.
-    fn next(&mut self, wait: Wait, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> io::Result<bool> {
+    fn next(&mut self, wait: Wait, each: &mut dyn FnMut(Heard<'_>) -> io::Result<()>) -> Result<bool, Broken> {
         let arrival = match self.source.receive(wait) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
-            other => other?,
+            other => other.map_err(NotHeard)?,
         };
         match arrival {
             Arrival::Nothing | Arrival::End => return Ok(false),
@@ -204,7 +215,7 @@ impl Feed {
                 }
                 let missing = found - expected;
                 self.counts.entry(cpu).or_default().1 += missing;
-                each(Heard::Lost(cpu, missing))?;
+                each(Heard::Lost(cpu, missing)).map_err(Broken::Listener)?;
             }
             Arrival::Lost(_) => self.overruns += 1,
             Arrival::Refused(..) => self.refused += 1,
@@ -226,7 +237,7 @@ impl Feed {
                             self.counts.insert(event.cpu, (0, 0));
                         }
                     }
-                    _ => each(Heard::Event(&event, datagram.bytes))?,
+                    _ => each(Heard::Event(&event, datagram.bytes)).map_err(Broken::Listener)?,
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::feed::{Feed, Heard};
+use super::hear::{Broken, NotHeard};
 use super::program::{Program, pause};
 use super::stop::{Stop, Woken};
 
@@ -54,14 +55,14 @@ pub trait Listener {
 /// Stopped, it asks the program to end, and hears it out for a second. After an error it ends the program, too.
 ///
 /// # Errors
-/// Those of the socket and of the listener.
+/// [`Broken`]: the socket, the program or the listener.
 pub fn follow(
     feed: &mut Feed,
     stop: &mut Stop,
     mut program: Option<&mut Program>,
     nap: Duration,
     listener: &mut dyn Listener,
-) -> io::Result<Ended> {
+) -> Result<Ended, Broken> {
     let ended = follow_on(feed, stop, program.as_deref_mut(), nap, listener);
     if let (Err(_), Some(program)) = (&ended, program) {
         // Nobody would hear it any more. What went wrong is worth more than what goes wrong here.
@@ -76,34 +77,35 @@ fn follow_on(
     mut program: Option<&mut Program>,
     nap: Duration,
     listener: &mut dyn Listener,
-) -> io::Result<Ended> {
+) -> Result<Ended, Broken> {
     loop {
         let count = feed.drain(BATCH, &mut |heard| listener.hear(heard))?;
-        listener.tick(feed)?;
+        listener.tick(feed).map_err(Broken::Listener)?;
         if listener.enough() {
             return Ok(Ended::Enough);
         }
-        if let Some(status) = program.as_mut().map_or(Ok(None), |program| program.ended())? {
+        if let Some(status) = program.as_mut().map_or(Ok(None), |program| program.ended()).map_err(NotHeard)? {
             return Ok(Ended::Program(status));
         }
         let woken = match count {
             // The socket may hold what it read ahead, so it is not waited for.
-            BATCH => stop.wait(feed.as_fd(), Some(Duration::ZERO))?,
-            0 => stop.wait(feed.as_fd(), Some(TICK))?,
-            _ => stop.nap(nap)?,
-        };
+            BATCH => stop.wait(feed.as_fd(), Some(Duration::ZERO)),
+            0 => stop.wait(feed.as_fd(), Some(TICK)),
+            _ => stop.nap(nap),
+        }
+        .map_err(NotHeard)?;
         if woken == Woken::Stop {
             return stopped(feed, program, listener);
         }
     }
 }
 
-fn stopped(feed: &mut Feed, program: Option<&mut Program>, listener: &mut dyn Listener) -> io::Result<Ended> {
+fn stopped(feed: &mut Feed, program: Option<&mut Program>, listener: &mut dyn Listener) -> Result<Ended, Broken> {
     let Some(program) = program else { return Ok(Ended::Stopped) };
     // It may have ended by the same Ctrl-C, which is what was wanted.
     let _ = program.terminate();
     for _ in 0..GRACE.as_millis() / GRACE_STEP.as_millis() {
-        if let Some(status) = program.ended()? {
+        if let Some(status) = program.ended().map_err(NotHeard)? {
             return Ok(Ended::Program(status));
         }
         feed.drain(BATCH, &mut |heard| listener.hear(heard))?;

@@ -80,7 +80,18 @@ impl fmt::Display for Tally {
 /// The source could not be read, or not be waited for.
 #[derive(Debug, thiserror::Error)]
 #[error("the socket could not be read: {0}")]
-pub struct NotHeard(#[from] io::Error);
+pub struct NotHeard(#[from] pub io::Error);
+
+/// Why hearing ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// Nothing more can be heard.
+    #[error(transparent)]
+    Source(#[from] NotHeard),
+    /// Whoever heard it could not go on.
+    #[error("{0}")]
+    Listener(io::Error),
+}
 
 /// Hands every arrival to `each`, with the tally so far, until [`Until`], a signal, or the source's end.
 ///

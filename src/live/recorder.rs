@@ -20,7 +20,6 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pcap_file::PcapError;
 use serde::Serialize;
 use uevent::wire::proc_event::ProcEvent;
 
@@ -39,61 +38,89 @@ pub enum Format {
     Pcap,
 }
 
+impl Format {
+    /// What a file's name asks for: a capture if it ends in `.pcap` or `.pcap.gz`.
+    #[must_use]
+    pub fn of(path: &Path) -> Format {
+        let name = if zipped(path) { Path::new(path.file_stem().unwrap_or_default()) } else { path };
+        if name.extension().is_some_and(|extension| extension == "pcap") { Format::Pcap } else { Format::Csv }
+    }
+}
+
+fn zipped(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "gz")
+}
+
+/// A file that is written as it is, or through gzip.
+enum Out {
+    Plain(BufWriter<File>),
+    Gzip(GzEncoder<BufWriter<File>>),
+}
+
+impl Out {
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Out::Plain(mut out) => out.flush(),
+            Out::Gzip(out) => out.finish()?.flush(),
+        }
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Out::Plain(out) => out.write(bytes),
+            Out::Gzip(out) => out.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Out::Plain(out) => out.flush(),
+            Out::Gzip(out) => out.flush(),
+        }
+    }
+}
+
 /// Where a recording goes to.
-pub enum Tape {
-    /// Lines of text.
-    Csv(Box<dyn Write>),
-    /// The same through gzip.
-    Gzip(GzEncoder<Box<dyn Write>>),
-    /// A capture; stamps count from `epoch`.
+pub struct Tape(Kind);
+
+enum Kind {
+    Csv(Out),
+    /// Stamps count from `epoch`, when the recording began, since 1970.
     Pcap {
-        /// The packets.
-        packets: Capture<Box<dyn Write>>,
-        /// When the recording began, since 1970.
+        packets: Capture<Out>,
         epoch: Duration,
     },
 }
 
 impl Tape {
-    /// A recording in a file; csv goes through gzip if its name ends in `.gz`.
+    /// A recording in a file, through gzip if its name ends in `.gz`.
     ///
     /// # Errors
     /// Those of the file.
     pub fn create(path: &Path, format: Format) -> io::Result<Tape> {
-        let out: Box<dyn Write> = Box::new(BufWriter::with_capacity(1 << 16, File::create(path)?));
-        let zipped = path.extension().is_some_and(|extension| extension == "gz");
-        Ok(match format {
-            // Fast, as it is done while events come.
-            Format::Csv if zipped => Tape::Gzip(GzEncoder::new(out, Compression::fast())),
-            Format::Csv => Tape::Csv(out),
-            Format::Pcap => {
-                let packets = Capture::new(out).map_err(of_pcap)?;
-                Tape::Pcap { packets, epoch: now() }
-            }
-        })
+        let out = BufWriter::with_capacity(1 << 16, File::create(path)?);
+        // Fast, as it is done while events come.
+        let out = if zipped(path) { Out::Gzip(GzEncoder::new(out, Compression::fast())) } else { Out::Plain(out) };
+        Ok(Tape(match format {
+            Format::Csv => Kind::Csv(out),
+            Format::Pcap => Kind::Pcap { packets: Capture::new(out)?, epoch: now() },
+        }))
     }
 
     fn text(&mut self) -> Option<&mut dyn Write> {
-        match self {
-            Tape::Csv(out) => Some(out),
-            Tape::Gzip(out) => Some(out),
-            Tape::Pcap { .. } => None,
+        match &mut self.0 {
+            Kind::Csv(out) => Some(out),
+            Kind::Pcap { .. } => None,
         }
     }
 
     fn finish(self) -> io::Result<()> {
-        match self {
-            Tape::Csv(mut out) => out.flush(),
-            Tape::Gzip(out) => out.finish()?.flush(),
-            Tape::Pcap { packets, .. } => packets.finish().map(drop).map_err(of_pcap),
+        match self.0 {
+            Kind::Csv(out) => out.finish(),
+            Kind::Pcap { packets, .. } => packets.finish()?.1.finish(),
         }
-    }
-}
-
-pub(crate) fn of_pcap(error: PcapError) -> io::Error {
-    match error {
-        PcapError::IoError(error) => error,
-        error => io::Error::other(error),
     }
 }
 
@@ -177,9 +204,9 @@ impl Recorder {
             return Ok(());
         }
         let first = *self.first_ns.get_or_insert(event.timestamp_ns);
-        if let Tape::Pcap { packets, epoch } = &mut self.tape {
+        if let Kind::Pcap { packets, epoch } = &mut self.tape.0 {
             let stamp = *epoch + Duration::from_nanos(event.timestamp_ns.saturating_sub(first));
-            packets.write(Family::Connector, stamp, bytes).map_err(of_pcap)?;
+            packets.write(Family::Connector, stamp, bytes)?;
         }
         let Some(record) = self.kin.record(event) else { return Ok(()) };
         if !self.write(&record)? {

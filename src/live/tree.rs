@@ -62,7 +62,8 @@ pub enum Why {
     Thread,
     /// Messages were lost, and the listener has not looked at `/proc` since.
     Loss,
-    /// The parent that it believes in lives: `CLONE_PARENT` under a kernel that names the caller.
+    /// The parent that it believes in lives, and is a child of the real one: `CLONE_PARENT`, where the caller was named.
+    /// Today's process events name the parent.
     CloneParent,
     /// None of these: a fault of the listener or of the kernel.
     Unexplained,
@@ -179,7 +180,9 @@ impl LiveTree {
             (Some(_), None) if is_thread(pid, &|_| true) => Why::Thread,
             (Some(parent), Some(real)) if is_thread(parent, &|pid| pid == real) => Why::Thread,
             (Some(parent), Some(_)) if !truth.get(&parent).is_some_and(is_alive) => Why::Reparented,
-            (Some(_), Some(_)) if self.reads == Reads::Pids => Why::CloneParent,
+            (Some(parent), Some(real)) if truth.get(&parent).is_some_and(|process| process.parent == real) => {
+                Why::CloneParent
+            }
             _ => Why::Unexplained,
         }
     }
@@ -229,6 +232,19 @@ mod tests {
         [fork(1, 10), fork(10, 11), exit(10, 10)].iter().for_each(|what| tree.hear(what));
         let truth = BTreeMap::from([(1, process(0, &[1])), (11, process(1, &[11]))]);
         assert_eq!(diverges(&mut tree, &truth), [(11, Why::Reparented)]);
+    }
+
+    #[test]
+    fn a_sibling_that_is_taken_for_a_child_was_made_with_clone_parent() {
+        let truth = BTreeMap::from([(1, process(0, &[1])), (10, process(1, &[10])), (11, process(1, &[11]))]);
+        let mut tree = LiveTree::default();
+        tree.resync(&truth);
+        tree.hear(&fork(10, 11));
+        assert_eq!(diverges(&mut tree, &truth), [(11, Why::CloneParent)]);
+        // Of any other living parent there is no such story.
+        tree.hear(&fork(11, 10));
+        tree.hear(&fork(10, 1));
+        assert_eq!(diverges(&mut tree, &truth)[0], (1, Why::Unexplained));
     }
 
     #[test]

@@ -14,11 +14,10 @@
 mod capture;
 
 use std::cell::RefCell;
-use std::io::Write;
+use std::io::{self, Write};
 use std::rc::Rc;
 use std::time::Duration;
 
-use pcap_file::PcapError;
 use sim::trace::{Event, Sink, What};
 
 pub use capture::{Capture, Family};
@@ -35,7 +34,7 @@ pub struct PcapSink<W: Write>(Rc<RefCell<State<W>>>);
 
 enum State<W: Write> {
     Open(Capture<W>),
-    Failed(PcapError),
+    Failed(io::Error),
     Finished,
 }
 
@@ -44,7 +43,7 @@ impl<W: Write> Pcap<W> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn new(out: W) -> Result<Pcap<W>, PcapError> {
+    pub fn new(out: W) -> io::Result<Pcap<W>> {
         Ok(Pcap(Rc::new(RefCell::new(State::Open(Capture::new(out)?)))))
     }
 
@@ -58,7 +57,7 @@ impl<W: Write> Pcap<W> {
     ///
     /// # Errors
     /// The first one since [`Pcap::new`]; nothing was written after it.
-    pub fn finish(self) -> Result<(u64, W), PcapError> {
+    pub fn finish(self) -> io::Result<(u64, W)> {
         match self.0.replace(State::Finished) {
             State::Open(capture) => capture.finish(),
             State::Failed(error) => Err(error),
@@ -83,7 +82,7 @@ impl<W: Write> Sink for PcapSink<W> {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn pcap<W: Write>(events: &[Event], out: W) -> Result<W, PcapError> {
+pub fn pcap<W: Write>(events: &[Event], out: W) -> io::Result<W> {
     let capture = Pcap::new(out)?;
     let mut sink = capture.sink();
     events.iter().for_each(|event| sink.event(event));

@@ -10,7 +10,6 @@ use serde::Serialize;
 use sim::mm::size_class;
 use sim::trace::{Args, Event, What};
 use sim::{LaneName, Value};
-use uevent::skbuff::SIZEOF_SKB_SHARED_INFO;
 use uevent::wire::Message;
 use uevent::wire::connector::ConnectorMessage;
 
@@ -398,9 +397,10 @@ fn made(work: &Work) -> Option<i64> {
 /// What goes into a new block at once.
 fn inside(work: &Work, seq: u64, site: &str) -> Option<Change> {
     match (site, &work.sends, made(work)) {
-        ("pskb_expand_head.data", Some((_, bytes, _)), _) => {
-            let (.., size) = work.blocks.get(site)?;
-            let area = size.checked_sub(SIZEOF_SKB_SHARED_INFO);
+        // Behind the data stands what stood behind it before: `skb_shared_info`, whose size the era tells.
+        ("pskb_expand_head.data", Some((_, bytes, before)), _) => {
+            let size = |site| work.blocks.get(site).map(|(.., size)| size);
+            let area = size("alloc_skb.data").zip(size(site)).map(|(old, new)| new - (old - before));
             Some(Change::Write { seq, bytes: hex(bytes), area })
         }
         ("alloc_task_struct" | "alloc_thread_info", _, Some(pid)) => {

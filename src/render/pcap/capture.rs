@@ -1,6 +1,6 @@
 //! The writer of capture files: one message, one packet, whoever heard it and whatever clock it came with.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapWriter};
@@ -68,7 +68,7 @@ impl Family {
 /// capture.write(Family::KobjectUevent, Duration::from_micros(14), b"fork@/fork_kobj\x00100\x00101\x00")?;
 /// let (packets, file) = capture.finish()?;
 /// assert_eq!((packets, file.len()), (1, 24 + 16 + 16 + 24));
-/// # Ok::<(), pcap_file::PcapError>(())
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Capture<W: Write> {
     writer: PcapWriter<W>,
@@ -80,7 +80,7 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn new(out: W) -> Result<Capture<W>, PcapError> {
+    pub fn new(out: W) -> io::Result<Capture<W>> {
         // One endianness everywhere: the same run gives the same bytes.
         let header = PcapHeader {
             datalink: DataLink::NETLINK,
@@ -89,7 +89,7 @@ impl<W: Write> Capture<W> {
             ts_resolution: TsResolution::NanoSecond,
             ..PcapHeader::default()
         };
-        Ok(Capture { writer: PcapWriter::with_header(out, header)?, packets: 0 })
+        Ok(Capture { writer: PcapWriter::with_header(out, header).map_err(io_error)?, packets: 0 })
     }
 
     /// Writes one datagram, as it was received. `time` is since the epoch; that of a simulated run, since its beginning.
@@ -98,11 +98,11 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// Those of `out`; a time whose seconds do not fit 32 bits, in the year 2106.
-    pub fn write(&mut self, family: Family, time: Duration, datagram: &[u8]) -> Result<(), PcapError> {
+    pub fn write(&mut self, family: Family, time: Duration, datagram: &[u8]) -> io::Result<()> {
         let mut data = [&family.cooked()[..], datagram].concat();
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
         data.truncate(SNAPLEN as usize);
-        self.writer.write_packet(&PcapPacket::new(time, length, &data))?;
+        self.writer.write_packet(&PcapPacket::new(time, length, &data)).map_err(io_error)?;
         self.packets += 1;
         Ok(())
     }
@@ -117,9 +117,17 @@ impl<W: Write> Capture<W> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn finish(self) -> Result<(u64, W), PcapError> {
+    pub fn finish(self) -> io::Result<(u64, W)> {
         let mut out = self.writer.into_writer();
-        out.flush().map_err(PcapError::IoError)?;
+        out.flush()?;
         Ok((self.packets, out))
+    }
+}
+
+/// What went wrong while writing is an error of the writer, or of a time that the format has no room for.
+fn io_error(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        error => io::Error::other(error),
     }
 }
