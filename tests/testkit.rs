@@ -95,6 +95,15 @@ fn the_laws_of_the_other_formats_can_be_kept() {
 }
 
 #[test]
+fn a_law_of_ones_own_is_of_steps_and_says_what_else_it_found() {
+    let law = laws::Law { atoms: vec![], ..laws::Law::new(Format::Process, "fork:1>10") };
+    assert_eq!((law.count(), law.check(|| Forks::of(Format::Process)).unwrap()), (1, 1), "no atoms: one script");
+    let wrong = std::panic::catch_unwind(|| laws::Law::new(Format::Process, "bare fork:1>10")).unwrap_err();
+    let said = wrong.downcast_ref::<String>().expect("a text");
+    assert!(said.starts_with("the atom \"bare fork:1>10\": column 1: found `bare`, expected a step: "), "{said}");
+}
+
+#[test]
 fn mistakes_in_a_line_are_told_with_their_place_and_what_was_expected() {
     let said = |line: &str| Script::from_line(line).expect_err(line).to_string();
     let steps = Step::NAMES.join(", ");

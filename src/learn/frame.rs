@@ -160,7 +160,7 @@ impl Frame {
 impl LaneView {
     fn lock(&mut self, func: &'static str, args: &Args) {
         let Some((_, Value::Name(lock))) = args.first() else { return };
-        if func.contains("unlock") || func.starts_with("up_") {
+        if words::unlocks(func) {
             if let Some(at) = self.locks.iter().rposition(|(held, _)| held == lock) {
                 self.locks.remove(at);
             }

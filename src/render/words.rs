@@ -160,6 +160,11 @@ pub(crate) fn is_lock(args: &Args) -> bool {
     args.first().is_some_and(|(name, _)| *name == "lock")
 }
 
+/// Whether such a call gives the lock back: `spin_unlock()`, `up_read()`.
+pub(crate) fn unlocks(func: &str) -> bool {
+    func.contains("unlock") || func.starts_with("up_")
+}
+
 /// Calls that only count, copy, clear or check, and say nothing but that it went well.
 ///
 /// Those without arguments and result are the many small steps of a fork and an exit. Not so giving up the CPU, and

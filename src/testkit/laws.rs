@@ -16,6 +16,9 @@ mod broken;
 mod consumer;
 mod list;
 
+use rand::SeedableRng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
 use uevent::source::{Arrival, UeventSource, Wait};
 
 pub use broken::Broken;
@@ -23,7 +26,7 @@ pub use consumer::Consumer;
 pub use list::*;
 
 use super::kernel::Kernel;
-use super::script::{Format, RCVBUF, Script};
+use super::script::{Format, RCVBUF, Script, steps};
 use super::step::Step;
 use consumer::Guarded;
 
@@ -62,8 +65,8 @@ impl Law {
     /// An atom is no step of a script.
     #[must_use]
     pub fn new(format: Format, atoms: &str) -> Law {
-        let steps = |text: &str| Script::from_line(&format!("v1 {text}")).expect("steps of a script").steps;
-        let atoms = atoms.split('|').map(steps).collect();
+        let parse = |text: &str| steps(text).unwrap_or_else(|error| panic!("the atom {text:?}: {error}"));
+        let atoms = atoms.split('|').map(parse).collect();
         let (before, after) = (Vec::new(), Vec::new());
         let (name, rule) = ("", "");
         Law { name, rule, format, atoms, before, after, rcvbuf: RCVBUF, calm: false, random: None }
@@ -79,13 +82,21 @@ impl Law {
     /// How many atoms the longest script has.
     #[must_use]
     pub fn length(&self) -> usize {
+        if self.atoms.is_empty() {
+            return 0;
+        }
         self.random.unwrap_or_else(|| (1..).find(|&n| self.up_to(n + 1) > BUDGET).unwrap_or(1))
     }
 
     /// How many scripts are tried.
     #[must_use]
     pub fn count(&self) -> usize {
-        if self.random.is_some() { STORMS } else { self.up_to(self.length()) }
+        match self.length() {
+            // What stands before and behind is a script, too.
+            0 => 1,
+            _ if self.random.is_some() => STORMS,
+            length => self.up_to(length),
+        }
     }
 
     fn up_to(&self, length: usize) -> usize {
@@ -98,6 +109,9 @@ impl Law {
     /// # Errors
     /// The first that the consumer does not stand.
     pub fn check<C: Consumer>(&self, make: impl Fn() -> C) -> Result<usize, Broken> {
+        if self.atoms.is_empty() {
+            return self.run(&self.script([]), &make).map(|()| 1);
+        }
         if let Some(atoms) = self.random {
             return self.check_random(atoms, &make);
         }
@@ -112,11 +126,10 @@ impl Law {
     }
 
     fn check_random<C: Consumer>(&self, length: usize, make: &impl Fn() -> C) -> Result<usize, Broken> {
-        let mut draw = Draw(0x9e37_79b9_7f4a_7c15);
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
         for _ in 0..STORMS {
-            let atoms: Vec<_> = (0..length).map(|_| draw.below(self.atoms.len())).collect();
-            self.run(&self.script(atoms.iter().map(|&atom| &self.atoms[atom])), make)
-                .map_err(|broken| self.shorten(broken, make))?;
+            let atoms: Vec<_> = (0..length).filter_map(|_| self.atoms.choose(&mut rng)).collect();
+            self.run(&self.script(atoms), make).map_err(|broken| self.shorten(broken, make))?;
         }
         Ok(STORMS)
     }
@@ -224,18 +237,6 @@ fn count_up(digits: &mut [usize], base: usize) -> bool {
         *digit = 0;
     }
     false
-}
-
-/// xorshift64*: the same numbers everywhere, for as long as this project lives.
-struct Draw(u64);
-
-impl Draw {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % n
-    }
 }
 
 /// Tries every law of the consumer's format; returns how many scripts that were.

@@ -242,6 +242,11 @@ impl<'a> Part<'a> {
     }
 }
 
+/// Steps and nothing else.
+pub(super) fn steps(text: &str) -> Result<Vec<Step>, LineError> {
+    Part::words(text).map(Part::step).collect()
+}
+
 /// CPUs are numbered below this.
 const CPUS: u32 = 64;
 

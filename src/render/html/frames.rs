@@ -326,7 +326,7 @@ impl Reader {
 
     fn call(&mut self, lane: LaneName, func: &str, args: &Args) -> Vec<Change> {
         if let (true, Some((_, Value::Name(lock)))) = (words::is_lock(args), args.first()) {
-            return vec![if func.contains("unlock") { Change::Unlock { lock } } else { Change::Lock { lock } }];
+            return vec![if words::unlocks(func) { Change::Unlock { lock } } else { Change::Lock { lock } }];
         }
         if func == "SET_LINKS"
             && let Some(pid) = made(&self.work[&lane])
