@@ -50,6 +50,7 @@ pub(super) fn man(args: &ManArgs, out: &mut impl Write) -> Result<Found, Failure
             }
         },
     };
-    Man::new(page).render(out)?;
+    // A command has no version of its own, but its page names the program's.
+    Man::new(page).source(concat!("forklab ", env!("CARGO_PKG_VERSION"))).render(out)?;
     Ok(false)
 }

@@ -17,6 +17,7 @@ use sim::{Calm, What};
 use crate::lab::program::Play;
 use crate::lab::spec::{Asked, Source, Spec, scenario};
 use crate::lab::world::World;
+use crate::render::words;
 use crate::scenario_file::{Listener, Pace};
 
 /// What was paid.
@@ -104,10 +105,7 @@ impl Sink for Counter {
                 counted.paid.allocations += 1;
                 counted.paid.bytes += u64::from(*size);
             }
-            What::Call { func, args, .. } if args.first().is_some_and(|(name, _)| *name == "lock") => {
-                let takes = !func.contains("unlock") && !func.starts_with("up");
-                counted.locks += u64::from(takes);
-            }
+            What::Call { func, args, .. } if words::is_lock(args) && !words::unlocks(func) => counted.locks += 1,
             _ => {}
         }
         self.0.set(counted);
