@@ -141,6 +141,7 @@ async fn serve(world: Rc<World>, desk: Rc<Desk>, sock: SockRef) {
         let mut bytes = Vec::new();
         let got = netlink_recvmsg(core, sock, &mut bytes, ROOM, flags).await;
         let head = |got: uevent::af_netlink::Received| {
+            // Of a message that was cut 2.6.11 does not tell the length: it was at least a byte longer.
             let len = if got.truncated { ROOM + 1 } else { got.len };
             Head { len, from_port: got.from_pid, groups: got.from_groups }
         };

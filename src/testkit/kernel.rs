@@ -23,7 +23,7 @@ use super::truth::Truth;
 /// and makes the next receive say `ENOBUFS`, ahead of what is queued; while the latch is set everything is lost, and
 /// nothing more is said, until the reader has drained the queue.
 ///
-/// DIFFERENCE: kernels of today charge more for a small message, about 768 bytes; the rules are the same.
+/// DIFFERENCE: kernels of today charge more for a small message (Linux 6.18: 832 bytes for 24, `docs/parity.md`).
 #[derive(Clone, Debug)]
 pub struct Kernel {
     script: Script,
