@@ -57,7 +57,9 @@ impl Reader {
             .args(offline)
             .args(&words[1..])
             .current_dir(&self.folder)
-            .env("CARGO_TARGET_DIR", root().join("target/testkit-guide"))
+            // What this project's own tests were built with serves again: the same place, the same profile.
+            .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("target"))
+            .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
             .env("RUST_BACKTRACE", "0")
             .output()
             .expect("cargo runs");
