@@ -1,10 +1,10 @@
 //! A hook and a format of your own, held against the patch as posted: `cargo run --example own_design`.
 
-use fork_model::design::{Design, Format, OwnFormat, Said, Seq};
-use fork_model::hook::{Fork, Hook, OwnHook, Place};
+use forklab::fork_model::design::{Design, Format, OwnFormat, Said, Seq};
+use forklab::fork_model::hook::{Fork, Hook, OwnHook, Place};
 use forklab::lab::run::{Loaded, Watch, run};
 use forklab::lab::spec::{Order, Source, Spec};
-use uevent::wire::connector::ForkIds;
+use forklab::uevent::wire::connector::ForkIds;
 
 /// Stands before the child is set free, and reports process ids.
 struct Early;

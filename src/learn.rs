@@ -28,6 +28,7 @@
 //! # Ok::<(), forklab::input::InputError>(())
 //! ```
 
+#[cfg(feature = "cli")]
 pub mod app;
 pub mod frame;
 pub mod learner;
@@ -38,5 +39,6 @@ pub mod print;
 mod probe;
 pub mod question;
 pub mod run;
+#[cfg(feature = "cli")]
 pub mod screen;
 pub mod source;

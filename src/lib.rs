@@ -14,8 +14,8 @@
 //! | [`input`] | what the user got wrong |
 //! | [`cli`] | the command line |
 //!
-//! Below stand the simulated kernel's layers: `forklab-sim` (the machine), `forklab-uevent` (kobjects, netlink, the wire
-//! codec) and `forklab-fork-model` (tasks, the hook, the listener's tree).
+//! Below stand the simulated kernel's layers, which are here, too, so that one dependency is enough: [`sim`] (the machine),
+//! [`uevent`] (kobjects, netlink, the wire codec) and [`fork_model`] (tasks, the hook, the listener's tree).
 //!
 //! The patch as posted, a parent that ignores `SIGCHLD`, and one schedule:
 //!
@@ -29,6 +29,9 @@
 //! # Ok::<(), forklab::input::InputError>(())
 //! ```
 
+pub use {fork_model, sim, uevent};
+
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod input;
 pub mod lab;

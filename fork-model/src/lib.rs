@@ -22,9 +22,9 @@
 //! ```
 //! use std::rc::Rc;
 //! use forklab_fork_model::{System, SystemConfig, exit::do_exit, fork::{do_fork, flags::SIGCHLD}, init::boot, sched::Work};
-//! use sim::{Calm, Machine};
+//! use forklab_fork_model::sim::{Calm, Config, Machine};
 //!
-//! let sys = System::new(Machine::new(sim::Config::default(), Calm), SystemConfig::default()).unwrap();
+//! let sys = System::new(Machine::new(Config::default(), Calm), SystemConfig::default()).unwrap();
 //! let s = sys.clone();
 //! sys.m.spawn("init", async move {
 //!     let init = boot(&s).await.expect("no fault was asked for");
@@ -36,6 +36,8 @@
 //! assert_eq!(sys.core.fork_outcomes.borrow().no_socket, 5); // Forks before the netlink socket exists.
 //! assert_eq!(sys.core.fork_outcomes.borrow().nobody, 1);
 //! ```
+
+pub use {sim, uevent};
 
 pub mod design;
 pub mod exec;

@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `cost_nobody` | bytes asked for, and one for each allocation, of a fork with nobody listening: in all, a worker and a helper included |
 //! | `cost_one` | the same with one listener |
-//! | `loss` | properties of [`Concern::Loss`] that are violated |
-//! | `order` | properties of [`Concern::Order`] that are violated |
 //! | `safety` | properties of [`Concern::Safety`] that are violated |
+//! | `loss`, `order`, `truth` | properties of [`Concern::Loss`], [`Concern::Order`], [`Concern::Truth`] that are not kept: violated, or without a subject |
+//!
+//! A rule of safety that has no subject in a design cannot be broken there, and that is as good. But a design without
+//! numbers, say, has nothing from which a listener could tell the order: it breaks no rule of order, and keeps none.
 //!
 //! A design *dominates* another one if it is worse by no criterion and better by one. Those that nobody dominates are the
-//! front. What was not found counts as not violated, and the front says so: it stands on the searches of this survey.
+//! front. What was not found counts as kept: the front stands on the searches of this survey.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,10 +26,12 @@ use crate::property::{Concern, Found};
 pub struct Score {
     /// Violated properties of safety.
     pub safety: u64,
-    /// Violated properties of loss.
+    /// Properties of loss that are not kept.
     pub loss: u64,
-    /// Violated properties of order.
+    /// Properties of order that are not kept.
     pub order: u64,
+    /// Properties of truth that are not kept.
+    pub truth: u64,
     /// See the [module](self).
     pub cost_nobody: u64,
     /// See the [module](self).
@@ -35,8 +39,8 @@ pub struct Score {
 }
 
 impl Score {
-    fn all(&self) -> [u64; 5] {
-        [self.safety, self.loss, self.order, self.cost_nobody, self.cost_one]
+    fn all(&self) -> [u64; 6] {
+        [self.safety, self.loss, self.order, self.truth, self.cost_nobody, self.cost_one]
     }
 
     /// Whether it is worse by no criterion and better by one.
@@ -80,15 +84,17 @@ pub type Values = BTreeMap<String, BTreeMap<String, Blame>>;
 pub fn scores(matrix: &Matrix) -> Vec<Score> {
     let concerns: Vec<_> = matrix.survey.properties.iter().map(|column| column.concern).collect();
     let score = |row: &super::Row| {
-        let violated = |concern| {
-            row.found().zip(&concerns).filter(|(found, of)| *found == Found::Violated && **of == concern).count() as u64
+        let count = |concern, of: &[Found]| {
+            row.found().zip(&concerns).filter(|(found, its)| **its == concern && of.contains(found)).count() as u64
         };
+        let not_kept = |concern| count(concern, &[Found::Violated, Found::Silent]);
         let cost =
             |listeners| row.cost.iter().find(|cost| cost.listeners == listeners).map_or(0, super::cost::Cost::weight);
         Score {
-            safety: violated(Concern::Safety),
-            loss: violated(Concern::Loss),
-            order: violated(Concern::Order),
+            safety: count(Concern::Safety, &[Found::Violated]),
+            loss: not_kept(Concern::Loss),
+            order: not_kept(Concern::Order),
+            truth: not_kept(Concern::Truth),
             cost_nobody: cost(0),
             cost_one: cost(1),
         }

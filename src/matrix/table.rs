@@ -6,6 +6,7 @@ use std::fmt::Write;
 use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
 
+use super::front::Score;
 use super::group::{Group, groups};
 use super::{Matrix, Row};
 use crate::lab::report::plural;
@@ -169,19 +170,19 @@ impl Matrix {
     fn fronts(&self, out: &mut String) -> std::fmt::Result {
         let Some(front) = &self.front else { return Ok(()) };
         writeln!(out, "\n the Pareto front: no design is worse by none of these and better by one")?;
-        writeln!(out, "   {:>6}{:>6}{:>7}{:>8}{:>8}", "safety", "loss", "order", "nobody", "one")?;
+        writeln!(out, "   {:>6}{:>6}{:>7}{:>7}{:>8}{:>8}", "safety", "loss", "order", "truth", "nobody", "one")?;
         let mut last = None;
         for on in front {
             if last != Some(on.score) {
-                let s = on.score;
-                let (safety, loss, order, nobody, one) = (s.safety, s.loss, s.order, s.cost_nobody, s.cost_one);
-                writeln!(out, "   {safety:>6}{loss:>6}{order:>7}{nobody:>8}{one:>8}")?;
-                last = Some(s);
+                let Score { safety, loss, order, truth, cost_nobody, cost_one } = on.score;
+                writeln!(out, "   {safety:>6}{loss:>6}{order:>7}{truth:>7}{cost_nobody:>8}{cost_one:>8}")?;
+                last = Some(on.score);
             }
             writeln!(out, "     {}", on.design)?;
         }
-        let note = " safety, loss, order: properties violated; nobody, one: bytes asked for and one for each allocation,\n \
-                    of a fork with so many listeners, workers and helpers included.";
+        let note = " safety: properties violated; loss, order, truth: not kept, violated or without a subject; nobody, one:\n \
+                    bytes asked for and one for each allocation, of a fork with so many listeners, workers and helpers\n \
+                    included.";
         writeln!(out, "\n{note}")
     }
 

@@ -9,6 +9,7 @@ use std::fmt::Write;
 use fork_model::{Design, Hook};
 
 use crate::lab::report::plural;
+use crate::matrix::front::Score;
 use crate::matrix::group::{AXES, Group, groups};
 use crate::matrix::table::properties;
 use crate::matrix::{Matrix, Row};
@@ -417,22 +418,23 @@ fn foot(matrix: &Matrix, mut y: u32, out: &mut String) -> Result<u32, std::fmt::
     )?;
     writeln!(
         out,
-        "<text class=\"s\" x=\"{MARGIN}\" y=\"{}\">No design is worse by none of these and better by one. Safety, loss, order: properties violated. \
-         Cost: bytes asked for, and one for each allocation, of one fork with nobody and with one listening.</text>",
+        "<text class=\"s\" x=\"{MARGIN}\" y=\"{}\">No design is worse by none of these and better by one. Safety: properties violated. Loss, order, truth: not \
+         kept, violated or without a subject. Cost: bytes asked for, and one for each allocation, of one fork with nobody and with one listening.</text>",
         y + 20
     )?;
     y += 44;
     writeln!(
         out,
-        "<text class=\"t\" xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{y}\">safety  loss  order  cost: nobody     one   design, the first of those with this score</text>"
+        "<text class=\"t\" xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{y}\">safety  loss  order  truth  cost: nobody     one   design, the first of those with this score</text>"
     )?;
     for score in scores.iter().take(SHOWN) {
         y += ROW + 2;
+        let Score { safety, loss, order, truth, cost_nobody, cost_one } = *score;
         let same: Vec<_> = front.iter().filter(|on| on.score == *score).collect();
         let more = if same.len() > 1 { format!("  and {} more", same.len() - 1) } else { String::new() };
         let line = format!(
-            "{:>6}{:>6}{:>7}{:>14}{:>8}   {}{more}",
-            score.safety, score.loss, score.order, score.cost_nobody, score.cost_one, same[0].design
+            "{safety:>6}{loss:>6}{order:>7}{truth:>7}{cost_nobody:>14}{cost_one:>8}   {}{more}",
+            same[0].design
         );
         writeln!(out, "<text class=\"t\" xml:space=\"preserve\" x=\"{MARGIN}\" y=\"{y}\">{}</text>", xml(&line))?;
     }

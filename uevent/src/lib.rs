@@ -14,6 +14,26 @@
 //! [`wire`] stands apart: it parses and emits messages, does no I/O and knows no simulator. A program that only parses
 //! takes this crate with `default-features = false` and gets that and [`source`], the trait of whoever reads messages.
 //! With the feature `netlink`, `netlink` has the sockets of the kernel this runs on. Nothing here knows what a task is.
+//!
+//! A message of today, taken apart and put together again:
+//!
+//! ```
+//! use forklab_uevent::wire::{Message, emit_keyed};
+//!
+//! let bytes = b"change@/devices/virtual/mem/null\0ACTION=change\0DEVPATH=/devices/virtual/mem/null\0SUBSYSTEM=mem\0SEQNUM=7\0";
+//! let message = Message::parse(bytes)?;
+//! assert_eq!((message.action(), message.devpath()), (&b"change"[..], &b"/devices/virtual/mem/null"[..]));
+//! let keys: Vec<_> = message.keys().collect();
+//! assert_eq!(keys[3], (&b"SEQNUM"[..], &b"7"[..]));
+//!
+//! let mut again = Vec::new();
+//! emit_keyed(&mut again, message.action(), message.devpath(), keys).expect("no NUL");
+//! assert_eq!(again, bytes);
+//! # Ok::<(), forklab_uevent::wire::WireError>(())
+//! ```
+
+#[cfg(feature = "model")]
+pub use sim;
 
 pub mod wire;
 
