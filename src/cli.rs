@@ -10,6 +10,7 @@ mod live;
 mod manual;
 mod matrix;
 mod museum;
+mod names;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
 mod record;
 #[cfg(all(feature = "netlink", target_os = "linux"))]
@@ -28,7 +29,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::input::InputError;
-use crate::property::{ALL, Property};
 
 /// A userspace test bed for one kernel path: a process forks, and user space is told.
 ///
@@ -111,13 +111,31 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Says why a command of the real kernel is unknown.
+fn live_is_missing(error: &clap::Error) {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    const LIVE: [&str; 5] = ["listen", "tree", "record", "relay", "send"];
+    let here = cfg!(all(feature = "netlink", target_os = "linux"));
+    if let (false, ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) =
+        (here, error.kind(), error.get(ContextKind::InvalidSubcommand))
+        && LIVE.contains(&name.as_str())
+    {
+        let expected = "forklab for Linux, built with --features netlink";
+        eprintln!("forklab: {}", InputError::new("<command line>", name.as_str(), expected));
+        std::process::exit(2);
+    }
+}
+
 /// Whether something was found: the difference between exit codes 0 and 1.
 pub(crate) type Found = bool;
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        live_is_missing(&error);
+        error.exit()
+    });
     let mut out = io::BufWriter::new(anstream::stdout().lock());
     let result = match cli.command {
         None => show::tour(cli.json, &mut out),
@@ -168,11 +186,6 @@ fn complain(text: &str) -> ExitCode {
 }
 
 /// A property on the command line.
-fn property_of(id: &str) -> Result<&'static Property, String> {
-    let ids = || ALL.iter().map(|property| property.id).collect::<Vec<_>>().join(", ");
-    Property::from_id(id).ok_or_else(|| format!("expected one of {}", ids()))
-}
-
 /// Writes a value as indented JSON and a newline.
 pub(crate) fn write_json(value: &impl serde::Serialize, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;

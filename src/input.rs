@@ -111,7 +111,8 @@ impl InputError {
             "the end of the file, in the middle of a value".to_owned()
         } else {
             let said = error.to_string();
-            said.split_once(" at line ").map_or(said.clone(), |(said, _)| said.to_owned())
+            let said = said.split_once(" at line ").map_or(said.as_str(), |(said, _)| said);
+            if error.is_syntax() { format!("no JSON ({said})") } else { said.to_owned() }
         };
         Self::new(file, found, expected).at(error.line().max(1) as u64, error.column().max(1) as u64)
     }

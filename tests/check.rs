@@ -117,6 +117,17 @@ fn a_recording_is_no_scenario_and_the_user_is_told_who_takes_it() {
 }
 
 #[test]
+fn a_search_that_was_ended_says_in_its_last_line_that_it_was() {
+    let last = |args: &[&str]| {
+        let done = forklab(&[&["check", "autoreap", "--property", "p18"], args].concat());
+        assert_eq!(done.code, Some(0), "{}", done.err);
+        done.out.lines().last().expect("a line").to_owned()
+    };
+    assert_eq!(last(&["--runs", "10"]), " Nothing was found; 1 scenario not searched to the end.");
+    assert_eq!(last(&["--hook", "end-saved-pid"]), " Nothing was found.");
+}
+
+#[test]
 fn the_table_and_its_pictures_fit_a_terminal_but_for_what_is_to_be_pasted() {
     for design in [&[][..], &["--hook", "locked"], &["--gate", "counter", "--delivery", "signal"]] {
         let done = forklab(&[&["check", "--runs", "500"][..], design].concat());

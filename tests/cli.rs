@@ -149,6 +149,15 @@ fn colour_only_adds() {
 }
 
 #[test]
+fn a_shell_is_told_which_values_there_are() {
+    let script = forklab(&["completions", "bash"]).out;
+    for value in ["end-saved-pid", "has-listeners", "per-cpu", "connector-struct", "deferred", "P28", "P18d", "overrun"]
+    {
+        assert!(script.contains(value), "{value}");
+    }
+}
+
+#[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
     let long: [&[&str]; 3] = [
         &["run", "overrun", "--trace", "json"],

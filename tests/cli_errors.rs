@@ -337,6 +337,10 @@ fn what_cannot_go_together_is_refused_before_anything_runs() {
             &format!("found {}, expected that flag with --workload only: a scenario has its own", flag[0]),
         );
     }
+    for args in [&["--seed", "3"][..], &["--strategy", "random", "--depth", "2"]] {
+        let expected = "--strategy random or pct with --seed, and pct with --depth: nothing else is drawn";
+        refused(&[&["check"], args].concat(), &format!("found --seed or --depth, expected {expected}"));
+    }
     refused(
         &["layout", "--hotplug", "block"],
         "found --hotplug \"block\", expected a slash before each name, such as /block/sda",

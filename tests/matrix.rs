@@ -215,6 +215,10 @@ fn what_cannot_be_merged_is_refused_with_the_file_and_the_reason() {
 fn mistakes_on_the_command_line_say_what_was_expected() {
     let impossible = refused(&["matrix", "--format", "bare", "--sequence", "locked"]);
     assert!(impossible.contains("needs room in the message"), "{impossible}");
+    let left_out = refused(&["matrix", "--gate", "counter-reset", "--format", "bare"]);
+    let gates = "always, socket, on-off, counter, has-listeners";
+    let expected = format!("found --gate counter-reset, expected what a survey goes through: {gates}; check takes it");
+    assert!(left_out.contains(&expected), "{left_out}");
     assert!(refused(&["matrix", "--shard", "1/2"]).contains("found --shard, expected --json with it"));
     assert!(refused(&["matrix", "--json", "--shard", "3/2"]).contains("expected auto, or I/N"));
     assert!(refused(&["matrix", "--property", "P99"]).contains("P17"));

@@ -41,3 +41,22 @@ fn dev() {
     }
     let _ = (property::ALL, CaseTrial::new);
 }
+
+/// `UPDATE_CONSOLES=1` writes the table.
+#[test]
+fn the_reference_has_every_rule_in_its_own_words() {
+    let row = |property: &&Property| {
+        let cases: Vec<_> = property.cases.iter().map(|case| format!("`{}`", case.scenario)).collect();
+        let concern = format!("{:?}", property.concern).to_lowercase();
+        format!("| {} | {concern} | {} | {} | {} |\n", property.id, property.title, property.rule, cases.join(", "))
+    };
+    let rows: String = property::ALL.iter().map(row).collect();
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/properties.md");
+    let page = std::fs::read_to_string(&file).expect("the page");
+    let (before, table) = page.split_once("|---|---|---|---|---|\n").expect("the table");
+    if std::env::var_os("UPDATE_CONSOLES").is_some() {
+        std::fs::write(&file, format!("{before}|---|---|---|---|---|\n{rows}")).expect("writes");
+    } else {
+        assert_eq!(table, rows);
+    }
+}

@@ -14,7 +14,7 @@ use sim::{Event, What};
 
 use super::files::Files;
 use super::run::{DesignArgs, labels, recorded};
-use super::{Failure, Found as FoundSome, property_of, shard, write_json};
+use super::{Failure, Found as FoundSome, names, shard, write_json};
 use crate::input::{InputError, quoted};
 use crate::lab::report::plural;
 use crate::lab::spec::{Source, Spec};
@@ -50,7 +50,8 @@ pub(super) struct CheckArgs {
     #[command(flatten)]
     design: DesignArgs,
     /// Which properties, such as P12,P18; without it, all
-    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = property_of)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = names::property(),
+          hide_possible_values = true)]
     property: Vec<&'static Property>,
     /// How runs are chosen
     #[arg(long, value_enum, default_value_t)]
@@ -58,12 +59,12 @@ pub(super) struct CheckArgs {
     /// Runs at the most: in all of a random search, in each part of an exhaustive one
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
     runs: u64,
-    /// Of the random numbers
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// With pct: how many ordered points a bug may need
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=16))]
-    depth: u32,
+    /// Of the random numbers of random and pct [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// With pct: how many ordered points a bug may need [default: 3]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16))]
+    depth: Option<u32>,
     /// How often a lane that could go on is displaced, at the most; then nothing is reduced
     #[arg(long, value_name = "N")]
     preemptions: Option<u32>,
@@ -95,7 +96,8 @@ pub(super) struct CheckArgs {
 
 impl CheckArgs {
     fn how(&self) -> How {
-        let &CheckArgs { runs, seed, depth, preemptions, steps, .. } = self;
+        let &CheckArgs { runs, preemptions, steps, .. } = self;
+        let (seed, depth) = (self.seed.unwrap_or(0), self.depth.unwrap_or(3));
         match self.strategy {
             Strategy::Exhaustive => How::Exhaustive { preemptions, steps, most: Some(runs) },
             Strategy::Random => How::Random { seed, runs },
@@ -108,6 +110,11 @@ impl CheckArgs {
         if self.strategy != Strategy::Exhaustive && (self.preemptions.is_some() || self.steps.is_some()) {
             let expected = "--strategy exhaustive with it: a random search has no bounds";
             return Err(InputError::new("<command line>", "--preemptions or --steps", expected));
+        }
+        let drawn = self.strategy != Strategy::Exhaustive;
+        if (self.seed.is_some() && !drawn) || (self.depth.is_some() && self.strategy != Strategy::Pct) {
+            let expected = "--strategy random or pct with --seed, and pct with --depth: nothing else is drawn";
+            return Err(InputError::new("<command line>", "--seed or --depth", expected));
         }
         let of_scenario = match &source {
             Some(source) => Spec::new(source.clone()).scenario()?.map(|scenario| scenario.design),
@@ -360,7 +367,12 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
     let found = answer.properties.iter().flat_map(|property| property.cases.iter().map(move |case| (property, case)));
     let mut found = found.filter_map(|(property, case)| Some((property, case.counterexample.as_ref()?)));
     let Some((property, first)) = found.next() else {
-        return writeln!(out, " Nothing was found.");
+        let unfinished = answer.properties.iter().flat_map(|property| &property.cases);
+        let unfinished = unfinished.filter(|case| case.found == Found::NotFound).count() as u64;
+        return match unfinished {
+            0 => writeln!(out, " Nothing was found."),
+            _ => writeln!(out, " Nothing was found; {} not searched to the end.", plural(unfinished, "scenario")),
+        };
     };
     writeln!(out, " {} broke: {}", property.id, first.size)?;
     counterexample(first, out)?;

@@ -6,7 +6,7 @@ use clap::Args;
 use ratatui::crossterm::event::{self, Event, KeyEventKind};
 use serde::Serialize;
 
-use super::{Failure, Found, write_json};
+use super::{Failure, Found, names, write_json};
 use crate::input::{InputError, quoted};
 use crate::learn::app::{App, input};
 use crate::learn::lesson::Lesson;
@@ -17,10 +17,10 @@ use crate::learn::{lessons, print};
 #[derive(Args, Debug)]
 pub(super) struct LearnArgs {
     /// The number or the name of a lesson; left out: choose one
-    #[arg(value_name = "LESSON")]
+    #[arg(value_name = "LESSON", value_parser = names::any_of(lesson_names), hide_possible_values = true)]
     lesson: Option<String>,
     /// The lesson as plain text, with its answers at the end
-    #[arg(long, value_name = "LESSON", conflicts_with_all = ["lesson", "list"])]
+    #[arg(long, value_name = "LESSON", value_parser = names::any_of(lesson_names), hide_possible_values = true, conflicts_with_all = ["lesson", "list"])]
     print: Option<String>,
     /// All lessons
     #[arg(long, conflicts_with = "lesson")]
@@ -28,6 +28,10 @@ pub(super) struct LearnArgs {
     /// The list as JSON
     #[arg(long, requires = "list")]
     json: bool,
+}
+
+fn lesson_names() -> Vec<&'static str> {
+    lessons::ALL.iter().map(|lesson| lesson.name).collect()
 }
 
 /// A lesson in the list.

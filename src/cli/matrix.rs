@@ -1,6 +1,6 @@
 //! `forklab matrix`, `forklab merge`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
 use sim::explore::parallel::Shard;
 
-use super::{Failure, Found, property_of, run, shard, write_json};
+use super::{Failure, Found, names, run, shard, write_json};
 use crate::input::InputError;
 use crate::matrix::judge::Effort;
 use crate::matrix::{Matrix, Plan, merge as merging};
@@ -20,22 +20,23 @@ use crate::render::heat::heat_map;
 #[derive(Args, Debug)]
 pub(super) struct MatrixArgs {
     /// Only these properties, such as P12,P18
-    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = property_of)]
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', value_parser = names::property(),
+          hide_possible_values = true)]
     property: Vec<&'static Property>,
     /// Only designs with this hook
-    #[arg(long, value_parser = run::hook)]
+    #[arg(long, value_parser = names::hook(), hide_possible_values = true)]
     hook: Option<Hook>,
     /// Only designs with this gate
-    #[arg(long, value_parser = run::gate)]
+    #[arg(long, value_parser = names::gate(), hide_possible_values = true)]
     gate: Option<Gate>,
     /// Only designs with this sequence
-    #[arg(long, value_parser = run::sequence)]
+    #[arg(long, value_parser = names::sequence(), hide_possible_values = true)]
     sequence: Option<Sequence>,
     /// Only designs with this format
-    #[arg(long, value_parser = run::format)]
+    #[arg(long, value_parser = names::format(), hide_possible_values = true)]
     format: Option<Format>,
     /// Only designs with this delivery
-    #[arg(long, value_parser = run::delivery)]
+    #[arg(long, value_parser = names::delivery(), hide_possible_values = true)]
     delivery: Option<Delivery>,
     /// Runs of the complete search of a scenario under a design, at the most
     #[arg(long, value_name = "N", default_value_t = Effort::default().runs, value_parser = clap::value_parser!(u64).range(1..))]
@@ -95,12 +96,7 @@ impl MatrixArgs {
         };
         let designs: Vec<_> = Design::possible().filter(fits).collect();
         if designs.is_empty() {
-            let asked: Vec<_> = fixed.iter().map(|(axis, name)| format!("--{axis} {name}")).collect();
-            let expected = match asked_for(&fixed).check() {
-                Err(why) => format!("a design that can be built: {why}"),
-                Ok(()) => "values that a survey goes through".to_owned(),
-            };
-            return Err(InputError::new("<command line>", asked.join(" "), expected));
+            return Err(no_design(&fixed));
         }
         let wanted = |property: &&'static Property| self.property.is_empty() || self.property.contains(property);
         let properties = property::ALL.iter().copied().filter(wanted).collect();
@@ -116,6 +112,23 @@ impl MatrixArgs {
         }
         Ok(Plan { designs, fixed, properties, effort, shard })
     }
+}
+
+/// Why no design of a survey has these values.
+fn no_design(fixed: &BTreeMap<String, String>) -> InputError {
+    let error = |found: String, expected: String| InputError::new("<command line>", found, expected);
+    for (axis, name) in fixed {
+        let values: BTreeSet<_> = Design::possible().flat_map(|design| design.names()).collect();
+        let surveyed = |name: &str| values.contains(&(axis.as_str(), name));
+        if !surveyed(name) {
+            let names = Design::choices(axis).unwrap_or_default().into_iter().filter(|name| surveyed(name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            return error(format!("--{axis} {name}"), format!("what a survey goes through: {names}; check takes it"));
+        }
+    }
+    let asked: Vec<_> = fixed.iter().map(|(axis, name)| format!("--{axis} {name}")).collect();
+    let why = asked_for(fixed).check().err().map_or_else(String::new, |why| format!(": {why}"));
+    error(asked.join(" "), format!("a design that can be built{why}"))
 }
 
 /// The design that the fixed axes ask for, to say why there is none.

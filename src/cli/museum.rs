@@ -9,7 +9,7 @@ use sim::Event;
 
 use super::files::Files;
 use super::run::{labels, recorded};
-use super::{Failure, Found, write_json};
+use super::{Failure, Found, names, write_json};
 use crate::input::InputError;
 use crate::lab::report::{n, plural};
 use crate::lab::run::Watch;
@@ -30,7 +30,7 @@ const FEWER_ROWS: usize = 12;
 #[derive(Args, Debug)]
 pub(super) struct MuseumArgs {
     /// One exhibit, such as P18a or G16, or all of a property, such as P18; without it, a table of all
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = names::any_of(|| piece::all().iter().map(Piece::id).collect()), hide_possible_values = true)]
     id: Option<String>,
     #[command(flatten)]
     files: Files,

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use clap::{ArgGroup, Args, ValueEnum};
+use fork_model::Hook;
 use fork_model::design::{Delivery, Format, Gate, Sequence};
-use fork_model::{Design, Hook};
 use indicatif::{ProgressBar, ProgressStyle};
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
@@ -18,7 +18,7 @@ use sim::{LaneName, Schedule, What};
 use uevent::Era;
 
 use super::files::{Few, Files};
-use super::{Failure, Found};
+use super::{Failure, Found, names};
 use crate::input::InputError;
 use crate::lab::run::{Loaded, Watch, run as run_loaded};
 use crate::lab::spec::{Asked, Bench, Order, Source, Spec, parse_era, parse_fault, parse_in, parse_pace};
@@ -65,20 +65,20 @@ struct Look {
 #[derive(Args, Debug)]
 pub(super) struct DesignArgs {
     /// Where the notification stands: end (as posted), end-saved-pid, after-wake, locked or before-wake
-    #[arg(long, value_parser = hook)]
+    #[arg(long, value_parser = names::hook(), hide_possible_values = true)]
     hook: Option<Hook>,
     /// Who is asked first: always (as posted), socket, on-off, counter, has-listeners or counter-reset
-    #[arg(long, value_parser = gate)]
+    #[arg(long, value_parser = names::gate(), hide_possible_values = true)]
     gate: Option<Gate>,
     /// How events are numbered: none (as posted), unlocked, locked or per-cpu
-    #[arg(long, value_parser = sequence)]
+    #[arg(long, value_parser = names::sequence(), hide_possible_values = true)]
     sequence: Option<Sequence>,
     /// The bytes of a message: bare (as posted), keys, connector-ascii or connector-struct; and, for one exhibit each,
     /// one-slot, keys-change or connector-leak
-    #[arg(long, value_parser = format)]
+    #[arg(long, value_parser = names::format(), hide_possible_values = true)]
     format: Option<Format>,
     /// How it is sent: broadcast (as posted), deferred, signal, hotplug or batched
-    #[arg(long, value_parser = delivery)]
+    #[arg(long, value_parser = names::delivery(), hide_possible_values = true)]
     delivery: Option<Delivery>,
 }
 
@@ -153,30 +153,6 @@ fn said((found, expected): (String, String)) -> String {
 }
 
 /// A value of an axis of the design, by its name.
-fn named<T>(value: Option<T>, axis: &str) -> Result<T, String> {
-    value.ok_or_else(|| format!("expected {}", Design::choices(axis).unwrap_or_default().join(", ")))
-}
-
-pub(super) fn hook(text: &str) -> Result<Hook, String> {
-    named(Hook::from_name(text), "hook")
-}
-
-pub(super) fn gate(text: &str) -> Result<Gate, String> {
-    named(Gate::from_name(text), "gate")
-}
-
-pub(super) fn sequence(text: &str) -> Result<Sequence, String> {
-    named(Sequence::from_name(text), "sequence")
-}
-
-pub(super) fn format(text: &str) -> Result<Format, String> {
-    named(Format::from_name(text), "format")
-}
-
-pub(super) fn delivery(text: &str) -> Result<Delivery, String> {
-    named(Delivery::from_name(text), "delivery")
-}
-
 fn seed(text: &str) -> Result<u64, String> {
     parse_in(text, 0, u64::MAX).map_err(said)
 }

@@ -180,9 +180,9 @@ impl Matrix {
             }
             writeln!(out, "     {}", on.design)?;
         }
-        let note = " safety: properties violated; loss, order, truth: not kept, violated or without a subject; nobody, one:\n \
-                    bytes asked for and one for each allocation, of a fork with so many listeners, workers and helpers\n \
-                    included.";
+        let note = " safety: properties violated; loss, order, truth: not kept, violated or without a subject;\n \
+                    nobody, one: bytes asked for and one for each allocation, of a fork with so many\n \
+                    listeners, workers and helpers included.";
         writeln!(out, "\n{note}")
     }
 

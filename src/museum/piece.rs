@@ -134,8 +134,9 @@ pub fn all() -> Vec<Piece> {
 /// [`InputError`] with all ids.
 pub fn named(id: &str) -> Result<Vec<Piece>, InputError> {
     let all = all();
-    let of_property = |piece: &Piece| matches!(piece, Piece::Said(exhibit) if exhibit.property.id == id);
-    let mut pieces: Vec<_> = all.iter().copied().filter(|piece| piece.id() == id).collect();
+    let same = |name: &str| name.eq_ignore_ascii_case(id);
+    let of_property = |piece: &Piece| matches!(piece, Piece::Said(exhibit) if same(exhibit.property.id));
+    let mut pieces: Vec<_> = all.iter().copied().filter(|piece| same(piece.id())).collect();
     if pieces.is_empty() {
         pieces = all.iter().copied().filter(of_property).collect();
     }
