@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use forklab::lab::source::Simulated;
 use forklab::testkit::{
-    Arrival, Format, LineError, Loss, Message, Script, Step, UeventSource, View, Wait, fd, garbage,
+    Arrival, Consumer, Format, LineError, Loss, Message, RCVBUF, Script, Step, Truth, UeventSource, View, Wait, fd,
+    garbage,
 };
 use forklab::testkit::{NumberStream, Order, Trust, laws, parse_event, per_cpu, show, strategy};
 use proptest::prelude::*;
@@ -37,9 +38,9 @@ fn arrivals(script: &Script, wait: Wait) -> Vec<String> {
 proptest! {
     #[test]
     fn a_line_is_read_back_as_the_script_that_it_was_written_from(
-        script in any_script(), rcvbuf in 0..1_000_000_u32, room: u16
+        script in any_script(), rcvbuf in 0..1_000_000_u32, room: u16, calm: bool
     ) {
-        let script = Script { rcvbuf, room, ..script };
+        let script = Script { rcvbuf, room, calm, ..script };
         prop_assert_eq!(Script::from_line(&script.to_string()), Ok(script));
     }
 
@@ -92,6 +93,85 @@ fn the_laws_of_the_other_formats_can_be_kept() {
         laws::check_all(|| Forks::of(Format::Keyed)).unwrap(),
     ];
     assert!(counts.iter().all(|count| *count > 10_000), "{counts:?}");
+}
+
+/// Consumers that break laws, each in another way.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    /// It hears nothing.
+    Deaf,
+    /// It resynchronises whenever there is something, and is right.
+    Eager,
+    /// It panics when there is something.
+    Afraid,
+}
+
+struct Breaker {
+    way: Way,
+    format: Format,
+    asks: bool,
+    view: View,
+}
+
+impl Consumer for Breaker {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn handle(&mut self, arrival: Arrival<'_>) {
+        let something = !matches!(arrival, Arrival::Nothing | Arrival::Refused(..));
+        assert!(!something || self.way != Way::Afraid, "afraid");
+        self.asks = something && self.way == Way::Eager;
+    }
+
+    fn needs_resync(&self) -> bool {
+        self.asks
+    }
+
+    fn resync(&mut self, truth: &Truth) {
+        (self.view, self.asks) = (truth.view(), false);
+    }
+
+    fn view(&self) -> View {
+        self.view.clone()
+    }
+}
+
+#[test]
+fn whatever_law_is_broken_the_line_that_is_printed_breaks_again_in_check_script() {
+    for format in Format::ALL {
+        for law in laws::all(format) {
+            for way in [Way::Deaf, Way::Eager, Way::Afraid] {
+                let make = || Breaker { way, format, asks: false, view: View::default() };
+                let Err(broken) = law.check(make) else {
+                    assert!(way == Way::Eager && !law.calm, "{way:?} keeps the law {} of {}", law.name, format.name());
+                    continue;
+                };
+                let page = broken.to_string();
+                let (_, line) = page.split_once("Script::from_line(\"").expect("a line to paste");
+                let pasted = script(line.strip_suffix("\")").expect("its end"));
+                let again = laws::check_script(&pasted, make).expect_err(&page);
+                assert_eq!((again.wrong, again.step), (broken.wrong, broken.step), "{page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_resynchronises_needlessly_is_told_how_often() {
+    let make = || Breaker { way: Way::Eager, format: Format::Process, asks: false, view: View::default() };
+    let said = |line: &str| laws::check_script(&script(line), make).map_err(|broken| broken.wrong.join("; "));
+    assert_eq!(said("v1 fork:1>10"), Ok(()), "it may, where it is not said that nothing is lost");
+    assert_eq!(said("v1 calm fork:1>10"), Err("nothing was lost, and it asked to resynchronise once".into()));
+    let twice = "nothing was lost, and it asked to resynchronise 2 times";
+    assert_eq!(said("v1 calm fork:1>10 fork:1>11"), Err(twice.into()));
+}
+
+#[test]
+fn a_drawn_script_loses_the_small_buffer_if_the_defect_does_not_need_it() {
+    let make = || Breaker { way: Way::Deaf, format: Format::Process, asks: false, view: View::default() };
+    let broken = laws::storm(Format::Process).check(make).unwrap_err();
+    assert_eq!((broken.script.rcvbuf, broken.script.steps.len()), (RCVBUF, 1), "{broken}");
 }
 
 #[test]
