@@ -399,7 +399,8 @@ fn streams_and_trees_are_pictures() {
                          exec 11 (CPU 1, number 4294967294)
     silence:2
     fork:1>13            (cannot happen)
-    garbage:0            an empty message
+    garbage:0            (malformed: empty)
+                         an empty message
     exit:10              exit 12/10 status 0 (CPU 0, number 5)
                          fork 11 -> 13 (CPU 0, number 4)
                          exit 10 status 0 (CPU 0, number 6)
@@ -412,6 +413,26 @@ fn streams_and_trees_are_pictures() {
     let circle = View::of_processes([(1, 0), (10, 11), (11, 10)]);
     assert_eq!(circle.to_string(), "1\n10 in a circle, below 11\n11 in a circle, below 10\n");
     assert_eq!(kernel.truth().proc_stat(13).expect("lives").split(' ').nth(3), Some("11"));
+}
+
+#[test]
+fn a_picture_says_what_is_wrong_with_each_malformed_message() {
+    for format in Format::ALL {
+        for (n, (what, _)) in garbage(format).into_iter().enumerate() {
+            let stream = script(&format!("v1 {} garbage:{n}", format.name())).stream().to_string();
+            let (first, _) = stream.split_once('\n').expect("two lines");
+            assert_eq!(first, format!("{:20} (malformed: {what})", format!("garbage:{n}")));
+        }
+    }
+}
+
+#[test]
+fn the_right_column_is_straight_however_long_a_step_is() {
+    let line = "v1 uevents add:/devices/virtual/tty/one move:/devices/virtual/tty/one>/devices/virtual/tty/two silence";
+    let stream = script(line).stream().to_string();
+    let columns: Vec<_> =
+        stream.lines().filter_map(|line| line.rfind(" add@").or_else(|| line.rfind(" move@"))).collect();
+    assert_eq!(columns, ["move:/devices/virtual/tty/one>/devices/virtual/tty/two".len(); 2], "{stream}");
 }
 
 #[cfg(unix)]
