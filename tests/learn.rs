@@ -163,7 +163,19 @@ fn a_question_stands_in_the_way_of_a_step_until_it_is_answered_or_shown() {
     learner.press(Key::Show);
     learner.press(Key::Next);
     assert_eq!(learner.at(), at + 1);
-    assert_eq!(learner.score().0, 0, "what was shown was not predicted");
+    assert_eq!(learner.score(), (0, 0, learner.questions().len()), "what was shown was not predicted");
+}
+
+#[test]
+fn who_has_every_answer_shown_has_predicted_nothing() {
+    for lesson in lessons::ALL {
+        let mut keys = vec![Key::Show];
+        keys.extend(lesson.stops.iter().flat_map(|_| [Key::NextStop, Key::Show]));
+        let app = pressed(lesson.name, &[keys.as_slice(), &[Key::End]].concat());
+        let of = app.learner().expect("open").questions().len();
+        let text = screen(&app, (100, 30));
+        assert!(text.contains(&format!("You predicted 0 of {of}. ")), "{text}");
+    }
 }
 
 #[test]
@@ -301,6 +313,15 @@ fn in_the_lesson_about_overruns_nothing_is_lost_if_the_listener_runs_when_the_se
     let elsa = lanes.iter().position(|lane| lane.as_str() == "elsa").unwrap_or_else(|| panic!("{lanes:?}"));
     learner.press(Key::Digit(u8::try_from(elsa + 1).expect("few")));
     assert_eq!(learner.run().heard[0].lost, 0, "{}", learner.note);
+}
+
+#[test]
+fn who_runs_next_in_this_run_is_not_told_while_that_is_asked() {
+    let told = |keys: &[Key]| screen(&pressed("moment", keys), SMALLEST).contains("does, in this run");
+    assert!(!told(&[Key::NextQuestion, Key::Who]));
+    assert!(!told(&[Key::NextQuestion, Key::Back, Key::Who]), "nor one event before");
+    assert!(told(&[Key::NextQuestion, Key::Digit(1), Key::Who]));
+    assert!(told(&[Key::NextQuestion, Key::Show, Key::Who]));
 }
 
 #[test]

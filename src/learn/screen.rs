@@ -244,15 +244,19 @@ fn spoken(learner: &Learner) -> String {
 
 fn score(learner: &Learner) -> String {
     let (right, said, of) = learner.score();
-    format!("You predicted {said} of {of}, {right} of them right. Enter: the next lesson.")
+    let right = if said == 0 { String::new() } else { format!(", {right} of them right") };
+    format!("You predicted {said} of {of}{right}. Enter: the next lesson.")
 }
 
 fn who(learner: &Learner, choice: usize) -> String {
     let moment = &learner.run().choices[choice];
     let events = moment.at - learner.at();
     let when = if events == 0 { "Here".into() } else { format!("{events} events from here") };
+    // A question between here and there may be just that.
+    let between = learner.at()..=moment.at;
+    let asked = learner.questions().iter().any(|posed| posed.said.is_none() && between.contains(&posed.frame));
     let lanes = moment.lanes.iter().enumerate().map(|(at, lane)| {
-        let runs = if u32::try_from(at) == Ok(moment.picked) { " (does, in this run)" } else { "" };
+        let runs = if u32::try_from(at) == Ok(moment.picked) && !asked { " (does, in this run)" } else { "" };
         format!("{} {lane}{runs}", at + 1)
     });
     let lanes = lanes.collect::<Vec<_>>().join(", ");
