@@ -370,6 +370,24 @@ fn every_text_and_every_question_fits_on_the_smallest_screen() {
 }
 
 #[test]
+fn the_number_of_a_choice_cannot_be_taken_for_a_number_that_is_one() {
+    for lesson in lessons::ALL {
+        let paper = print::print(lesson).expect("it runs");
+        let mut app = App::lesson(lesson).expect("it runs");
+        for _ in lesson.stops {
+            let text = screen(&app, SMALLEST);
+            for (at, choice) in
+                app.learner().and_then(Learner::question).iter().flat_map(|p| p.asked.choices.iter().enumerate())
+            {
+                let numbered = format!("{}) {choice}", at + 1);
+                assert!(text.contains(&numbered) && paper.contains(&numbered), "{numbered}\n{text}");
+            }
+            app.press(Input::Key(Key::NextStop)).expect("it runs");
+        }
+    }
+}
+
+#[test]
 fn the_keys_on_the_screen_fit_into_eighty_columns() {
     for keys in HELP.into_iter().chain([MENU_HELP]) {
         assert!(keys.chars().count() <= 80, "{keys}: {}", keys.chars().count());

@@ -257,7 +257,7 @@ fn who(learner: &Learner, choice: usize) -> String {
     let asked = learner.questions().iter().any(|posed| posed.said.is_none() && between.contains(&posed.frame));
     let lanes = moment.lanes.iter().enumerate().map(|(at, lane)| {
         let runs = if u32::try_from(at) == Ok(moment.picked) && !asked { " (does, in this run)" } else { "" };
-        format!("{} {lane}{runs}", at + 1)
+        format!("{}) {lane}{runs}", at + 1)
     });
     let lanes = lanes.collect::<Vec<_>>().join(", ");
     format!("{when} one of several lanes goes on. A digit picks one, Esc does not.\n{lanes}")
@@ -281,7 +281,7 @@ fn question(learner: &Learner, posed: &Posed, width: usize, theme: Theme) -> Vec
     }
     lines.extend(wrap(asked.prompt, width).into_iter().map(|line| Line::styled(line, BOLD)));
     let choices = asked.choices.iter().enumerate().map(|(at, choice)| {
-        let mark = |text: &str| format!("{} {choice}{text}   ", at + 1);
+        let mark = |text: &str| format!("{}) {choice}{text}   ", at + 1);
         match posed.said {
             None => Span::raw(mark("")),
             Some(_) if at == asked.right => {
