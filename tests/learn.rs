@@ -7,7 +7,7 @@ use forklab::learn::app::{App, Input};
 use forklab::learn::learner::{Key, Learner, Mode};
 use forklab::learn::lesson::Lesson;
 use forklab::learn::run::Run;
-use forklab::learn::screen::{HELP, MENU_HELP, SMALLEST, Theme};
+use forklab::learn::screen::{GOTO_HELP, HELP, MENU_HELP, SMALLEST, Theme, WHO_HELP};
 use forklab::learn::{frame::Frame, lessons, print};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -389,8 +389,18 @@ fn the_number_of_a_choice_cannot_be_taken_for_a_number_that_is_one() {
 
 #[test]
 fn the_keys_on_the_screen_fit_into_eighty_columns() {
-    for keys in HELP.into_iter().chain([MENU_HELP]) {
+    for keys in HELP.into_iter().chain([MENU_HELP, GOTO_HELP, WHO_HELP]) {
         assert!(keys.chars().count() <= 80, "{keys}: {}", keys.chars().count());
+    }
+}
+
+#[test]
+fn a_prompt_shows_its_own_keys_and_no_others() {
+    for (key, help) in [(Key::Goto, GOTO_HELP), (Key::Who, WHO_HELP)] {
+        let text = screen(&pressed("moment", &[key]), SMALLEST);
+        assert!(text.contains(help) && HELP.iter().all(|keys| !text.contains(keys)), "{text}");
+        let text = screen(&pressed("moment", &[key, Key::Cancel]), SMALLEST);
+        assert!(!text.contains(help) && HELP.iter().all(|keys| text.contains(keys)), "{text}");
     }
 }
 
