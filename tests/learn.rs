@@ -484,22 +484,3 @@ fn the_menu_leads_through_all_lessons() {
     let mut alone = App::lesson(lessons::ALL[0]).expect("it runs");
     assert!(!alone.press(Input::Quit).expect("it runs"), "there was no list to go back to");
 }
-
-#[test]
-fn without_a_terminal_it_says_what_to_do() {
-    let done = forklab(&["learn", "path"]);
-    let says = "forklab: <learn>: found no terminal, expected one, or --print LESSON for the lesson as plain text\n";
-    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
-    let done = forklab(&["learn", "--print", "forks"]);
-    let says = "forklab: <lesson>: found \"forks\", expected a lesson: 1 to 8, or path, wire, nobody, failures, moment, \
-                sleep, overrun, connector\n";
-    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
-    assert_eq!(forklab(&["learn", "9"]).code, Some(2));
-}
-
-#[test]
-fn the_list_names_them_all() {
-    insta::assert_snapshot!("learn_list", forklab(&["learn", "--list"]).out);
-    let json: serde_json::Value = serde_json::from_str(&forklab(&["learn", "--list", "--json"]).out).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(lessons::ALL.len()));
-}
