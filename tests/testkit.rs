@@ -6,14 +6,13 @@ use std::collections::BTreeSet;
 
 use forklab::lab::source::Simulated;
 use forklab::testkit::{
-    Arrival, Consumer, Format, LineError, Loss, Message, RCVBUF, Script, Step, Truth, UeventSource, View, Wait, fd,
-    garbage,
+    Arrival, Format, LineError, Loss, Message, RCVBUF, Script, Step, UeventSource, View, Wait, fd, garbage,
 };
 use forklab::testkit::{NumberStream, Order, Trust, laws, parse_event, per_cpu, show, strategy};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use testkit_consumers::{Devices, Forks};
+use testkit_consumers::{Breaker, Devices, Forks, Way};
 
 fn any_script() -> impl Strategy<Value = Script> {
     proptest::sample::select(Format::ALL.to_vec()).prop_flat_map(strategy::script)
@@ -95,54 +94,12 @@ fn the_laws_of_the_other_formats_can_be_kept() {
     assert!(counts.iter().all(|count| *count > 10_000), "{counts:?}");
 }
 
-/// Consumers that break laws, each in another way.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Way {
-    /// It hears nothing.
-    Deaf,
-    /// It resynchronises whenever there is something, and is right.
-    Eager,
-    /// It panics when there is something.
-    Afraid,
-}
-
-struct Breaker {
-    way: Way,
-    format: Format,
-    asks: bool,
-    view: View,
-}
-
-impl Consumer for Breaker {
-    fn format(&self) -> Format {
-        self.format
-    }
-
-    fn handle(&mut self, arrival: Arrival<'_>) {
-        let something = !matches!(arrival, Arrival::Nothing | Arrival::Refused(..));
-        assert!(!something || self.way != Way::Afraid, "afraid");
-        self.asks = something && self.way == Way::Eager;
-    }
-
-    fn needs_resync(&self) -> bool {
-        self.asks
-    }
-
-    fn resync(&mut self, truth: &Truth) {
-        (self.view, self.asks) = (truth.view(), false);
-    }
-
-    fn view(&self) -> View {
-        self.view.clone()
-    }
-}
-
 #[test]
 fn whatever_law_is_broken_the_line_that_is_printed_breaks_again_in_check_script() {
     for format in Format::ALL {
         for law in laws::all(format) {
             for way in [Way::Deaf, Way::Eager, Way::Afraid] {
-                let make = || Breaker { way, format, asks: false, view: View::default() };
+                let make = || Breaker::new(way, format);
                 let Err(broken) = law.check(make) else {
                     assert!(way == Way::Eager && !law.calm, "{way:?} keeps the law {} of {}", law.name, format.name());
                     continue;
@@ -159,7 +116,7 @@ fn whatever_law_is_broken_the_line_that_is_printed_breaks_again_in_check_script(
 
 #[test]
 fn who_resynchronises_needlessly_is_told_how_often() {
-    let make = || Breaker { way: Way::Eager, format: Format::Process, asks: false, view: View::default() };
+    let make = || Breaker::new(Way::Eager, Format::Process);
     let said = |line: &str| laws::check_script(&script(line), make).map_err(|broken| broken.wrong.join("; "));
     assert_eq!(said("v1 fork:1>10"), Ok(()), "it may, where it is not said that nothing is lost");
     assert_eq!(said("v1 calm fork:1>10"), Err("nothing was lost, and it asked to resynchronise once".into()));
@@ -169,7 +126,7 @@ fn who_resynchronises_needlessly_is_told_how_often() {
 
 #[test]
 fn a_drawn_script_loses_the_small_buffer_if_the_defect_does_not_need_it() {
-    let make = || Breaker { way: Way::Deaf, format: Format::Process, asks: false, view: View::default() };
+    let make = || Breaker::new(Way::Deaf, Format::Process);
     let broken = laws::storm(Format::Process).check(make).unwrap_err();
     assert_eq!((broken.script.rcvbuf, broken.script.steps.len()), (RCVBUF, 1), "{broken}");
 }
