@@ -191,3 +191,25 @@ fn a_capture_file_holds_every_message_that_was_sent() {
     }
     assert_eq!(messages, 2);
 }
+
+#[test]
+fn without_a_terminal_a_lesson_says_what_to_do() {
+    let done = forklab(&["learn", "path"]);
+    let says = "forklab: <learn>: found no terminal, expected one, or --print LESSON for the lesson as plain text\n";
+    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
+    let done = forklab(&["learn", "--print", "forks"]);
+    let says = "forklab: <lesson>: found \"forks\", expected a lesson: 1 to 8, or path, wire, nobody, failures, moment, \
+                sleep, overrun, connector\n";
+    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
+    assert_eq!(forklab(&["learn", "9"]).code, Some(2));
+}
+
+#[test]
+fn the_list_of_lessons_names_them_all() {
+    insta::assert_snapshot!("learn_list", forklab(&["learn", "--list"]).out);
+    let json: Value = serde_json::from_str(&forklab(&["learn", "--list", "--json"]).out).expect("JSON");
+    assert_eq!(json.as_array().map(Vec::len), Some(forklab::learn::lessons::ALL.len()));
+    let alone = forklab(&["learn", "--json"]);
+    assert_eq!((alone.code, &alone.out), (Some(0), &forklab(&["learn", "--list", "--json"]).out), "{}", alone.err);
+    assert_eq!(forklab(&["learn", "--json", "path"]).code, Some(2), "a lesson is no list");
+}

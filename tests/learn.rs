@@ -7,7 +7,7 @@ use forklab::learn::app::{App, Input};
 use forklab::learn::learner::{Key, Learner, Mode};
 use forklab::learn::lesson::Lesson;
 use forklab::learn::run::Run;
-use forklab::learn::screen::{HELP, MENU_HELP, SMALLEST, Theme};
+use forklab::learn::screen::{GOTO_HELP, HELP, MENU_HELP, SMALLEST, Theme, WHO_HELP};
 use forklab::learn::{frame::Frame, lessons, print};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -163,7 +163,19 @@ fn a_question_stands_in_the_way_of_a_step_until_it_is_answered_or_shown() {
     learner.press(Key::Show);
     learner.press(Key::Next);
     assert_eq!(learner.at(), at + 1);
-    assert_eq!(learner.score().0, 0, "what was shown was not predicted");
+    assert_eq!(learner.score(), (0, 0, learner.questions().len()), "what was shown was not predicted");
+}
+
+#[test]
+fn who_has_every_answer_shown_has_predicted_nothing() {
+    for lesson in lessons::ALL {
+        let mut keys = vec![Key::Show];
+        keys.extend(lesson.stops.iter().flat_map(|_| [Key::NextStop, Key::Show]));
+        let app = pressed(lesson.name, &[keys.as_slice(), &[Key::End]].concat());
+        let of = app.learner().expect("open").questions().len();
+        let text = screen(&app, (100, 30));
+        assert!(text.contains(&format!("You predicted 0 of {of}. ")), "{text}");
+    }
 }
 
 #[test]
@@ -304,6 +316,15 @@ fn in_the_lesson_about_overruns_nothing_is_lost_if_the_listener_runs_when_the_se
 }
 
 #[test]
+fn who_runs_next_in_this_run_is_not_told_while_that_is_asked() {
+    let told = |keys: &[Key]| screen(&pressed("moment", keys), SMALLEST).contains("does, in this run");
+    assert!(!told(&[Key::NextQuestion, Key::Who]));
+    assert!(!told(&[Key::NextQuestion, Key::Back, Key::Who]), "nor one event before");
+    assert!(told(&[Key::NextQuestion, Key::Digit(1), Key::Who]));
+    assert!(told(&[Key::NextQuestion, Key::Show, Key::Who]));
+}
+
+#[test]
 fn the_frames_say_what_the_trace_says() {
     let learner = find("sleep");
     let run = learner.run();
@@ -349,9 +370,37 @@ fn every_text_and_every_question_fits_on_the_smallest_screen() {
 }
 
 #[test]
+fn the_number_of_a_choice_cannot_be_taken_for_a_number_that_is_one() {
+    for lesson in lessons::ALL {
+        let paper = print::print(lesson).expect("it runs");
+        let mut app = App::lesson(lesson).expect("it runs");
+        for _ in lesson.stops {
+            let text = screen(&app, SMALLEST);
+            for (at, choice) in
+                app.learner().and_then(Learner::question).iter().flat_map(|p| p.asked.choices.iter().enumerate())
+            {
+                let numbered = format!("{}) {choice}", at + 1);
+                assert!(text.contains(&numbered) && paper.contains(&numbered), "{numbered}\n{text}");
+            }
+            app.press(Input::Key(Key::NextStop)).expect("it runs");
+        }
+    }
+}
+
+#[test]
 fn the_keys_on_the_screen_fit_into_eighty_columns() {
-    for keys in HELP.into_iter().chain([MENU_HELP]) {
+    for keys in HELP.into_iter().chain([MENU_HELP, GOTO_HELP, WHO_HELP]) {
         assert!(keys.chars().count() <= 80, "{keys}: {}", keys.chars().count());
+    }
+}
+
+#[test]
+fn a_prompt_shows_its_own_keys_and_no_others() {
+    for (key, help) in [(Key::Goto, GOTO_HELP), (Key::Who, WHO_HELP)] {
+        let text = screen(&pressed("moment", &[key]), SMALLEST);
+        assert!(text.contains(help) && HELP.iter().all(|keys| !text.contains(keys)), "{text}");
+        let text = screen(&pressed("moment", &[key, Key::Cancel]), SMALLEST);
+        assert!(!text.contains(help) && HELP.iter().all(|keys| text.contains(keys)), "{text}");
     }
 }
 
@@ -434,23 +483,4 @@ fn the_menu_leads_through_all_lessons() {
     assert!(!app.press(Input::Quit).expect("it runs"));
     let mut alone = App::lesson(lessons::ALL[0]).expect("it runs");
     assert!(!alone.press(Input::Quit).expect("it runs"), "there was no list to go back to");
-}
-
-#[test]
-fn without_a_terminal_it_says_what_to_do() {
-    let done = forklab(&["learn", "path"]);
-    let says = "forklab: <learn>: found no terminal, expected one, or --print LESSON for the lesson as plain text\n";
-    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
-    let done = forklab(&["learn", "--print", "forks"]);
-    let says = "forklab: <lesson>: found \"forks\", expected a lesson: 1 to 8, or path, wire, nobody, failures, moment, \
-                sleep, overrun, connector\n";
-    assert_eq!((done.code, done.err.as_str(), done.out.as_str()), (Some(2), says, ""));
-    assert_eq!(forklab(&["learn", "9"]).code, Some(2));
-}
-
-#[test]
-fn the_list_names_them_all() {
-    insta::assert_snapshot!("learn_list", forklab(&["learn", "--list"]).out);
-    let json: serde_json::Value = serde_json::from_str(&forklab(&["learn", "--list", "--json"]).out).expect("JSON");
-    assert_eq!(json.as_array().map(Vec::len), Some(lessons::ALL.len()));
 }

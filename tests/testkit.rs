@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 
 use forklab::lab::source::Simulated;
 use forklab::testkit::{
-    Arrival, Format, LineError, Loss, Message, Script, Step, UeventSource, View, Wait, fd, garbage,
+    Arrival, Format, LineError, Loss, Message, RCVBUF, Script, Step, UeventSource, View, Wait, fd, garbage,
 };
 use forklab::testkit::{NumberStream, Order, Trust, laws, parse_event, per_cpu, show, strategy};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use testkit_consumers::{Devices, Forks};
+use testkit_consumers::{Breaker, Devices, Forks, Way};
 
 fn any_script() -> impl Strategy<Value = Script> {
     proptest::sample::select(Format::ALL.to_vec()).prop_flat_map(strategy::script)
@@ -37,9 +37,9 @@ fn arrivals(script: &Script, wait: Wait) -> Vec<String> {
 proptest! {
     #[test]
     fn a_line_is_read_back_as_the_script_that_it_was_written_from(
-        script in any_script(), rcvbuf in 0..1_000_000_u32, room: u16
+        script in any_script(), rcvbuf in 0..1_000_000_u32, room: u16, calm: bool
     ) {
-        let script = Script { rcvbuf, room, ..script };
+        let script = Script { rcvbuf, room, calm, ..script };
         prop_assert_eq!(Script::from_line(&script.to_string()), Ok(script));
     }
 
@@ -92,6 +92,43 @@ fn the_laws_of_the_other_formats_can_be_kept() {
         laws::check_all(|| Forks::of(Format::Keyed)).unwrap(),
     ];
     assert!(counts.iter().all(|count| *count > 10_000), "{counts:?}");
+}
+
+#[test]
+fn whatever_law_is_broken_the_line_that_is_printed_breaks_again_in_check_script() {
+    for format in Format::ALL {
+        for law in laws::all(format) {
+            for way in [Way::Deaf, Way::Eager, Way::Afraid] {
+                let make = || Breaker::new(way, format);
+                let Err(broken) = law.check(make) else {
+                    assert!(way == Way::Eager && !law.calm, "{way:?} keeps the law {} of {}", law.name, format.name());
+                    continue;
+                };
+                let page = broken.to_string();
+                let (_, line) = page.split_once("Script::from_line(\"").expect("a line to paste");
+                let pasted = script(line.strip_suffix("\")").expect("its end"));
+                let again = laws::check_script(&pasted, make).expect_err(&page);
+                assert_eq!((again.wrong, again.step), (broken.wrong, broken.step), "{page}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_resynchronises_needlessly_is_told_how_often() {
+    let make = || Breaker::new(Way::Eager, Format::Process);
+    let said = |line: &str| laws::check_script(&script(line), make).map_err(|broken| broken.wrong.join("; "));
+    assert_eq!(said("v1 fork:1>10"), Ok(()), "it may, where it is not said that nothing is lost");
+    assert_eq!(said("v1 calm fork:1>10"), Err("nothing was lost, and it asked to resynchronise once".into()));
+    let twice = "nothing was lost, and it asked to resynchronise 2 times";
+    assert_eq!(said("v1 calm fork:1>10 fork:1>11"), Err(twice.into()));
+}
+
+#[test]
+fn a_drawn_script_loses_the_small_buffer_if_the_defect_does_not_need_it() {
+    let make = || Breaker::new(Way::Deaf, Format::Process);
+    let broken = laws::storm(Format::Process).check(make).unwrap_err();
+    assert_eq!((broken.script.rcvbuf, broken.script.steps.len()), (RCVBUF, 1), "{broken}");
 }
 
 #[test]
@@ -319,7 +356,8 @@ fn streams_and_trees_are_pictures() {
                          exec 11 (CPU 1, number 4294967294)
     silence:2
     fork:1>13            (cannot happen)
-    garbage:0            an empty message
+    garbage:0            (malformed: empty)
+                         an empty message
     exit:10              exit 12/10 status 0 (CPU 0, number 5)
                          fork 11 -> 13 (CPU 0, number 4)
                          exit 10 status 0 (CPU 0, number 6)
@@ -332,6 +370,26 @@ fn streams_and_trees_are_pictures() {
     let circle = View::of_processes([(1, 0), (10, 11), (11, 10)]);
     assert_eq!(circle.to_string(), "1\n10 in a circle, below 11\n11 in a circle, below 10\n");
     assert_eq!(kernel.truth().proc_stat(13).expect("lives").split(' ').nth(3), Some("11"));
+}
+
+#[test]
+fn a_picture_says_what_is_wrong_with_each_malformed_message() {
+    for format in Format::ALL {
+        for (n, (what, _)) in garbage(format).into_iter().enumerate() {
+            let stream = script(&format!("v1 {} garbage:{n}", format.name())).stream().to_string();
+            let (first, _) = stream.split_once('\n').expect("two lines");
+            assert_eq!(first, format!("{:20} (malformed: {what})", format!("garbage:{n}")));
+        }
+    }
+}
+
+#[test]
+fn the_right_column_is_straight_however_long_a_step_is() {
+    let line = "v1 uevents add:/devices/virtual/tty/one move:/devices/virtual/tty/one>/devices/virtual/tty/two silence";
+    let stream = script(line).stream().to_string();
+    let columns: Vec<_> =
+        stream.lines().filter_map(|line| line.rfind(" add@").or_else(|| line.rfind(" move@"))).collect();
+    assert_eq!(columns, ["move:/devices/virtual/tty/one>/devices/virtual/tty/two".len(); 2], "{stream}");
 }
 
 #[cfg(unix)]

@@ -25,8 +25,8 @@ pub(super) struct LearnArgs {
     /// All lessons
     #[arg(long, conflicts_with = "lesson")]
     list: bool,
-    /// The list as JSON
-    #[arg(long, requires = "list")]
+    /// All lessons as JSON
+    #[arg(long, conflicts_with_all = ["lesson", "print"])]
     json: bool,
 }
 
@@ -64,7 +64,7 @@ fn find(word: &str) -> Result<&'static Lesson, InputError> {
 
 /// `forklab learn`.
 pub(super) fn learn(args: &LearnArgs, out: &mut impl Write) -> Result<Found, Failure> {
-    if args.list {
+    if args.list || args.json {
         list(args.json, out)?;
     } else if let Some(word) = &args.print {
         write!(out, "{}", print::print(find(word)?)?)?;

@@ -209,12 +209,11 @@ impl Learner {
         text.map_or(self.lesson.intro, |text| text.text)
     }
 
-    /// How many predictions were right, of how many that were made, of how many questions.
+    /// How many predictions were right, of how many that were made, of how many questions. What was shown was not predicted.
     #[must_use]
     pub fn score(&self) -> (usize, usize, usize) {
-        let said: Vec<_> = self.questions.iter().filter(|posed| posed.said.is_some()).collect();
-        let right = said.iter().filter(|posed| posed.said == Some(Some(posed.asked.right))).count();
-        (right, said.len(), self.questions.len())
+        let said: Vec<_> = self.questions.iter().filter_map(|posed| Some(posed.said?? == posed.asked.right)).collect();
+        (said.iter().filter(|right| **right).count(), said.len(), self.questions.len())
     }
 
     /// The next moment from here at which somebody else could run: its number, if there is one.

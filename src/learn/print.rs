@@ -91,7 +91,7 @@ fn question(out: &mut String, number: usize, asked: &Asked) {
     line(out, "");
     paragraph(out, &format!("Question {number}. {}", asked.prompt), "");
     for (at, choice) in asked.choices.iter().enumerate() {
-        line(out, &format!("{MARGIN}{}  {choice}", at + 1));
+        line(out, &format!("{MARGIN}{}) {choice}", at + 1));
     }
 }
 
@@ -99,7 +99,7 @@ fn answers(out: &mut String, learner: &Learner) {
     heading(out, "Answers");
     for (number, posed) in learner.questions().iter().enumerate() {
         let Asked { choices, right, why, .. } = &posed.asked;
-        line(out, &format!("{}. {}  {}", number + 1, right + 1, choices[*right]));
+        line(out, &format!("{}. {}) {}", number + 1, right + 1, choices[*right]));
         paragraph(out, why, MARGIN);
     }
 }

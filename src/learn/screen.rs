@@ -22,6 +22,10 @@ pub const HELP: [&str; 2] = [
     "→ on  ← back  ↓ next stop  ↑ last stop  n question  Home End  g step  Tab panel",
     "1-4 predict  s show  w who runs next  f fail an allocation  u undo  q quit",
 ];
+/// The keys while a step is typed.
+pub const GOTO_HELP: &str = "0-9 the number  Backspace  Enter go there  Esc stay here  q quit";
+/// The keys while a lane is picked.
+pub const WHO_HELP: &str = "1-9 let that one run  Esc change nothing  q quit";
 /// The keys of the list of lessons.
 pub const MENU_HELP: &str = "↓ ↑ choose  Enter begin  1-8 begin that one  q quit";
 
@@ -96,7 +100,12 @@ pub fn draw(frame: &mut Frame<'_>, learner: &Learner, theme: Theme) {
     draw_left(frame, parts.left, learner, theme);
     draw_panels(frame, parts.right, learner, theme);
     draw_below(frame, parts.below, learner, theme);
-    for (at, keys) in HELP.iter().enumerate() {
+    let help = match learner.mode {
+        Mode::Walk => HELP,
+        Mode::Goto(_) => [GOTO_HELP, ""],
+        Mode::Who(_) => [WHO_HELP, ""],
+    };
+    for (at, keys) in help.iter().enumerate() {
         let y = area.height - 2 + u16::try_from(at).expect("two rows");
         frame.render_widget(Line::styled(cut(keys, width), theme.colored(Color::DarkGray)), row(area, y));
     }
@@ -214,7 +223,7 @@ fn draw_below(frame: &mut Frame<'_>, area: Rect, learner: &Learner, theme: Theme
 fn below(learner: &Learner, width: usize, theme: Theme) -> (String, Vec<Line<'static>>) {
     let raw = |text: &str| wrap(text, width).into_iter().map(Line::raw).collect::<Vec<_>>();
     match &learner.mode {
-        Mode::Goto(digits) => ("go to a step".into(), raw(&format!("step {digits}_\nEnter goes there, Esc does not."))),
+        Mode::Goto(digits) => ("go to a step".into(), raw(&format!("step {digits}_"))),
         Mode::Who(choice) => ("who runs next?".into(), raw(&who(learner, *choice))),
         Mode::Walk => match (learner.change(), learner.question()) {
             (Some((what, true)), _) => {
@@ -244,19 +253,23 @@ fn spoken(learner: &Learner) -> String {
 
 fn score(learner: &Learner) -> String {
     let (right, said, of) = learner.score();
-    format!("You predicted {said} of {of}, {right} of them right. Enter: the next lesson.")
+    let right = if said == 0 { String::new() } else { format!(", {right} of them right") };
+    format!("You predicted {said} of {of}{right}. Enter: the next lesson.")
 }
 
 fn who(learner: &Learner, choice: usize) -> String {
     let moment = &learner.run().choices[choice];
     let events = moment.at - learner.at();
     let when = if events == 0 { "Here".into() } else { format!("{events} events from here") };
+    // A question between here and there may be just that.
+    let between = learner.at()..=moment.at;
+    let asked = learner.questions().iter().any(|posed| posed.said.is_none() && between.contains(&posed.frame));
     let lanes = moment.lanes.iter().enumerate().map(|(at, lane)| {
-        let runs = if u32::try_from(at) == Ok(moment.picked) { " (does, in this run)" } else { "" };
-        format!("{} {lane}{runs}", at + 1)
+        let runs = if u32::try_from(at) == Ok(moment.picked) && !asked { " (does, in this run)" } else { "" };
+        format!("{}) {lane}{runs}", at + 1)
     });
     let lanes = lanes.collect::<Vec<_>>().join(", ");
-    format!("{when} one of several lanes goes on. A digit picks one, Esc does not.\n{lanes}")
+    format!("{when} one of several lanes goes on.\n{lanes}")
 }
 
 fn question_head(posed: &Posed) -> String {
@@ -277,7 +290,7 @@ fn question(learner: &Learner, posed: &Posed, width: usize, theme: Theme) -> Vec
     }
     lines.extend(wrap(asked.prompt, width).into_iter().map(|line| Line::styled(line, BOLD)));
     let choices = asked.choices.iter().enumerate().map(|(at, choice)| {
-        let mark = |text: &str| format!("{} {choice}{text}   ", at + 1);
+        let mark = |text: &str| format!("{}) {choice}{text}   ", at + 1);
         match posed.said {
             None => Span::raw(mark("")),
             Some(_) if at == asked.right => {

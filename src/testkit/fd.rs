@@ -5,8 +5,8 @@
 //!
 //! # What a unix socket cannot do
 //! It never says `ENOBUFS`, and every sender is the same. So an overrun, and a stranger's message, are only counted, in
-//! [`Untold`]: for those the consumer needs [`UeventSource`]. And it has no end: behind the last
-//! message a `recv()` waits, as on a real socket.
+//! [`Untold`]: for those the consumer needs [`UeventSource`]. A message that is cut is only shorter: `MSG_TRUNC` tells of
+//! the reader's buffer alone. And it has no end: behind the last message a `recv()` waits, as on a real socket.
 //!
 //! With the feature `netlink`, `netlink_pair` has a socket of `NETLINK_USERSOCK` for the consumer, whose receive buffer
 //! really overruns.
@@ -17,10 +17,19 @@
 //!
 //! let script = Script::from_line("v1 bare fork:1>10 fork:10>11")?;
 //! let (mut kernel, socket) = fd::pair(&script)?;
-//! kernel.send()?;
-//! let mut buffer = [0; 100];
-//! let len = socket.recv(&mut buffer)?;
-//! assert_eq!(&buffer[..len], b"fork@/fork_kobj\x001\x0010\0");
+//! socket.set_nonblocking(true)?;
+//! let (mut heard, mut buffer) = (Vec::new(), [0; 100]);
+//! loop {
+//!     let sent = kernel.send_turn()?;
+//!     // Here the program reads all that is there. If it looks at kernel.truth() again, kernel.resynced() says so.
+//!     while let Ok(len) = socket.recv(&mut buffer) {
+//!         heard.push(buffer[..len].to_vec());
+//!     }
+//!     if sent == fd::Sent::All {
+//!         break;
+//!     }
+//! }
+//! assert_eq!(heard, [b"fork@/fork_kobj\x001\x0010\0".as_slice(), b"fork@/fork_kobj\x0010\x0011\0"]);
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

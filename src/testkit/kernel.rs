@@ -162,7 +162,8 @@ impl Kernel {
         read && self.held.iter().all(|held| held.copy) && self.unseen.lost.is_empty() && !self.unseen.forever
     }
 
-    /// What no arrival tells: steps that cannot happen, messages that were lost. With the number of the step, from 0.
+    /// What no arrival tells: steps that cannot happen, messages that were lost, what is wrong with a malformed one. With the
+    /// number of the step, from 0.
     #[must_use]
     pub fn notes(&self) -> &[(usize, String)] {
         &self.notes
@@ -212,8 +213,9 @@ impl Kernel {
     /// Something happens, or a stranger says so, or the kernel talks nonsense.
     fn event(&mut self, step: &Step) {
         if let Step::Garbage(n) = step {
-            let list = garbage(self.script.format);
-            let bytes = list[usize::from(*n) % list.len()].1.clone();
+            let mut list = garbage(self.script.format);
+            let (what, bytes) = list.swap_remove(usize::from(*n) % list.len());
+            self.note(format!("malformed: {what}"));
             return self.admit(Sent { bytes, ..self.plain() });
         }
         let (facts, order) = facts(step, &self.truth);

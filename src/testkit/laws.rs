@@ -10,7 +10,8 @@
 //! the truth, as far as messages of its format can tell it ([`Truth::differs`](super::Truth::differs)). It may ask for a resynchronisation and
 //! gets it at once; what is still queued then is older than what it was told. Losses of which no reader can know
 //! yet are not held against it, nor messages that are still on their way. A message from a stranger may change nothing,
-//! whatever comes next. Where nothing is lost, nobody needs to resynchronise.
+//! whatever comes next. Where nothing is lost, nobody needs to resynchronise: a law says where that is, and the script's
+//! line keeps it, as the word `calm`. So a line is judged as its law judged it.
 
 mod broken;
 mod consumer;
@@ -26,7 +27,7 @@ pub use consumer::Consumer;
 pub use list::*;
 
 use super::kernel::Kernel;
-use super::script::{Format, RCVBUF, Script, steps};
+use super::script::{Format, RCVBUF, ROOM, Script, steps};
 use super::step::Step;
 use consumer::Guarded;
 
@@ -76,7 +77,7 @@ impl Law {
     pub fn script<'a>(&'a self, atoms: impl IntoIterator<Item = &'a Vec<Step>>) -> Script {
         let middle = atoms.into_iter().flatten();
         let steps = self.before.iter().chain(middle).chain(&self.after).cloned();
-        Script { rcvbuf: self.rcvbuf, ..Script::new(self.format, steps) }
+        Script { rcvbuf: self.rcvbuf, calm: self.calm, ..Script::new(self.format, steps) }
     }
 
     /// How many atoms the longest script has.
@@ -134,17 +135,10 @@ impl Law {
         Ok(STORMS)
     }
 
-    /// Takes steps away as long as the consumer still does not stand it.
+    /// Makes it shorter as long as the consumer still does not stand it.
     fn shorten<C: Consumer>(&self, mut broken: Broken, make: &impl Fn() -> C) -> Broken {
-        let mut at = 0;
-        while at < broken.script.steps.len() {
-            let mut shorter = broken.script.clone();
-            shorter.steps.remove(at);
-            match self.run(&shorter, make) {
-                Ok(()) => at += 1,
-                // What stands before may be in nobody's way now.
-                Err(still) => (broken, at) = (still, 0),
-            }
+        while let Some(still) = shorter(&broken.script).into_iter().find_map(|script| self.run(&script, make).err()) {
+            broken = still;
         }
         broken
     }
@@ -154,6 +148,8 @@ impl Law {
     /// # Errors
     /// What the consumer got wrong, and where.
     pub fn run<C: Consumer>(&self, script: &Script, make: &impl Fn() -> C) -> Result<(), Broken> {
+        // What is printed must be judged the same when it is pasted.
+        let script = &Script { calm: self.calm || script.calm, ..script.clone() };
         let mut kernel = script.kernel();
         let mut judge = Judge { law: self, script, consumer: Guarded(make()), resyncs: 0 };
         judge.resync(&mut kernel)?;
@@ -210,8 +206,9 @@ impl<C: Consumer> Judge<'_, C> {
     }
 
     fn calm(&self, kernel: &Kernel) -> Result<(), Broken> {
-        let wrong = || vec![format!("nothing was lost, and it asked to resynchronise {} times", self.resyncs)];
-        if self.law.calm && self.resyncs > 0 { Err(self.broken(kernel, wrong())) } else { Ok(()) }
+        let times = if self.resyncs == 1 { "once".to_owned() } else { format!("{} times", self.resyncs) };
+        let wrong = || vec![format!("nothing was lost, and it asked to resynchronise {times}")];
+        if self.script.calm && self.resyncs > 0 { Err(self.broken(kernel, wrong())) } else { Ok(()) }
     }
 
     fn broken(&self, kernel: &Kernel, wrong: Vec<String>) -> Broken {
@@ -225,6 +222,17 @@ impl<C: Consumer> Judge<'_, C> {
             truth: Box::new(kernel.truth().clone()),
         }
     }
+}
+
+/// The script with the default sizes, and without each of its steps.
+fn shorter(script: &Script) -> Vec<Script> {
+    let sizes = Script { rcvbuf: RCVBUF, room: ROOM, ..script.clone() };
+    let without = |at: usize| {
+        let mut shorter = script.clone();
+        shorter.steps.remove(at);
+        shorter
+    };
+    Some(sizes).filter(|sizes| sizes != script).into_iter().chain((0..script.steps.len()).map(without)).collect()
 }
 
 /// The next number of so many digits; false when there is none.
@@ -263,7 +271,8 @@ pub fn check_all<C: Consumer>(make: impl Fn() -> C) -> Result<usize, Broken> {
 /// Tries one script: that of a replay line, or of a test of one's own.
 ///
 /// # Errors
-/// What the consumer got wrong. The law is `script`, "the view is the truth whenever all was read".
+/// What the consumer got wrong. The law is `script`, "the view is the truth whenever all was read"; in a `calm` line it may
+/// not resynchronise, too.
 pub fn check_script<C: Consumer>(script: &Script, make: impl Fn() -> C) -> Result<(), Broken> {
     let law =
         Law { name: "script", rule: "the view is the truth whenever all was read", ..Law::new(script.format, "") };

@@ -41,8 +41,8 @@ impl Format {
 
 /// A scripted kernel: what happens, how it is told, what the reader's socket is like.
 ///
-/// One line of text, which can be read, edited and pasted: a version, a format, sizes that differ from the default, the
-/// steps. See [`Step`] for their table.
+/// One line of text, which can be read, edited and pasted: a version, a format, sizes that differ from the default, `calm`
+/// where nobody may resynchronise, the steps. See [`Step`] for their table.
 ///
 /// ```
 /// use forklab::testkit::Script;
@@ -61,6 +61,8 @@ pub struct Script {
     pub rcvbuf: u32,
     /// Bytes that the reader offers to a receive: a longer datagram is cut.
     pub room: u16,
+    /// Nothing is lost: whoever resynchronises has not listened, and is judged for it.
+    pub calm: bool,
     /// What happens.
     pub steps: Vec<Step>,
 }
@@ -74,7 +76,7 @@ impl Script {
     /// A script of these steps, with the default sizes.
     #[must_use]
     pub fn new(format: Format, steps: impl IntoIterator<Item = Step>) -> Script {
-        Script { format, rcvbuf: RCVBUF, room: ROOM, steps: steps.into_iter().collect() }
+        Script { format, rcvbuf: RCVBUF, room: ROOM, calm: false, steps: steps.into_iter().collect() }
     }
 
     /// Reads the text form.
@@ -112,6 +114,9 @@ impl fmt::Display for Script {
         }
         if self.room != ROOM {
             write!(f, " room={}", self.room)?;
+        }
+        if self.calm {
+            f.write_str(" calm")?;
         }
         self.steps.iter().try_for_each(|step| write!(f, " {step}"))
     }
@@ -265,6 +270,10 @@ impl FromStr for Script {
             words.next();
         }
         for word in words {
+            if word.text == "calm" {
+                script.calm = true;
+                continue;
+            }
             match word.split('=').filter(|(key, _)| matches!(key.text, "rcvbuf" | "room")) {
                 Some((key, value)) if key.text == "rcvbuf" => script.rcvbuf = value.number("bytes")?,
                 Some((_, value)) => script.room = value.number("bytes up to 65535")?,

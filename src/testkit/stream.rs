@@ -68,6 +68,8 @@ pub fn show(format: Format, arrival: &Arrival<'_>) -> String {
     }
 }
 
+/// Characters of the left column, if no step is longer.
+const STEP: usize = 20;
 /// Bytes of a message that are shown: the rest is filling.
 const SHOWN: usize = 160;
 
@@ -87,10 +89,12 @@ fn bytes(format: Format, bytes: &[u8]) -> String {
 
 impl fmt::Display for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let longest = self.lines.iter().map(|(step, _)| step.chars().count()).max();
+        let width = longest.unwrap_or(0).max(STEP);
         for (step, arrived) in &self.lines {
             let first = arrived.first().map_or("", String::as_str);
-            writeln!(f, "{}", format!("{step:20} {first}").trim_end())?;
-            arrived.iter().skip(1).try_for_each(|more| writeln!(f, "{:20} {more}", ""))?;
+            writeln!(f, "{}", format!("{step:width$} {first}").trim_end())?;
+            arrived.iter().skip(1).try_for_each(|more| writeln!(f, "{:width$} {more}", ""))?;
         }
         Ok(())
     }

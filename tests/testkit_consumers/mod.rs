@@ -1,4 +1,4 @@
-//! Consumers that keep the laws of the formats that the examples do not read.
+//! Consumers that keep the laws of the formats that the examples do not read, and some that break laws.
 
 use std::collections::BTreeMap;
 
@@ -131,5 +131,54 @@ impl Consumer for Forks {
 
     fn view(&self) -> View {
         View::of_processes(self.parents.iter().map(|(&pid, &(parent, _))| (pid, parent)))
+    }
+}
+
+/// How a [`Breaker`] breaks laws.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Way {
+    /// It hears nothing.
+    Deaf,
+    /// It resynchronises whenever there is something, and is right.
+    Eager,
+    /// It panics when there is something.
+    Afraid,
+}
+
+/// A consumer that breaks laws.
+pub struct Breaker {
+    way: Way,
+    format: Format,
+    asks: bool,
+    view: View,
+}
+
+impl Breaker {
+    pub fn new(way: Way, format: Format) -> Breaker {
+        Breaker { way, format, asks: false, view: View::default() }
+    }
+}
+
+impl Consumer for Breaker {
+    fn format(&self) -> Format {
+        self.format
+    }
+
+    fn handle(&mut self, arrival: Arrival<'_>) {
+        let something = !matches!(arrival, Arrival::Nothing | Arrival::Refused(..));
+        assert!(!something || self.way != Way::Afraid, "afraid");
+        self.asks = something && self.way == Way::Eager;
+    }
+
+    fn needs_resync(&self) -> bool {
+        self.asks
+    }
+
+    fn resync(&mut self, truth: &Truth) {
+        (self.view, self.asks) = (truth.view(), false);
+    }
+
+    fn view(&self) -> View {
+        self.view.clone()
     }
 }
