@@ -1,4 +1,4 @@
-//! A hook and a format of your own, held against the patch as posted: `cargo run --example own_design`.
+//! A hook and a format of your own, held against the patch as posted. `docs/own-design.md` makes a program of it.
 
 use forklab::fork_model::design::{Design, Format, OwnFormat, Said, Seq};
 use forklab::fork_model::hook::{Fork, Hook, OwnHook, Place};

@@ -11,7 +11,8 @@ use common::{command, forklab};
 use serde_json::Value;
 
 /// Pages whose consoles are run elsewhere, and by whom.
-const RUN_ELSEWHERE: [(&str, &str); 4] = [
+const RUN_ELSEWHERE: [(&str, &str); 5] = [
+    ("docs/own-design.md", "tests/own_design.rs follows its steps"),
     ("docs/parity.md", "the real kernel: tests/parity.rs"),
     ("docs/testkit.md", "its own test follows its steps"),
     ("docs/wireshark.md", "tshark: tests/wireshark.rs"),
