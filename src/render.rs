@@ -1,4 +1,4 @@
-//! Pictures of a run. Each but the matrix reads the trace ([`sim::trace::Event`]), never the state; the same events give the same bytes.
+//! Pictures of a run. Each but the matrix reads the trace (`sim::trace::Event`), never the state; the same events give the same bytes.
 //!
 //! | module | picture |
 //! |---|---|
