@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fork_model::Design;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sim::explore::parallel::{How, Shard};
 use sim::{Event, What};
 
+use super::bar::style;
 use super::files::Files;
 use super::run::{DesignArgs, labels, recorded};
 use super::{Failure, Found as FoundSome, property_of, shard, write_json};
@@ -268,8 +269,8 @@ impl Bar {
             let new = beside(path);
             fs::write(&new, "").and_then(|()| fs::remove_file(&new)).map_err(unwritable)?;
         }
-        let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}");
-        let bar = ProgressBar::new_spinner().with_style(style.expect("the template is written here"));
+        let bar =
+            ProgressBar::new_spinner().with_style(style("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}"));
         bar.enable_steady_tick(Duration::from_millis(200));
         Ok(Bar { bar, checkpoint, error: Mutex::new(None) })
     }

@@ -9,6 +9,7 @@ use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
 use sim::explore::parallel::Shard;
 
+use super::bar::bar;
 use super::{Failure, Found, property_of, run, shard, write_json};
 use crate::input::InputError;
 use crate::matrix::judge::Effort;
@@ -134,7 +135,7 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
     if let Some(file) = &args.svg {
         writable(file)?;
     }
-    let bar = run::bar(0, "searching {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
+    let bar = bar(0, "searching {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
     let progress = |done: u64, of: u64| {
         bar.set_length(of);
         bar.set_position(done);

@@ -11,12 +11,12 @@ use std::rc::Rc;
 use clap::{ArgGroup, Args, ValueEnum};
 use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
-use indicatif::{ProgressBar, ProgressStyle};
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
 use uevent::Era;
 
+use super::bar::bar;
 use super::files::{Few, Files};
 use super::{Failure, Found};
 use crate::input::InputError;
@@ -404,11 +404,6 @@ fn load(spec: Spec) -> Result<Loaded, InputError> {
     let loaded = Loaded::new(spec, |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
     loaded
-}
-
-/// A progress bar on standard error: hidden when that is not a terminal.
-pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
-    ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is written here"))
 }
 
 type Progress = Box<dyn FnMut(usize, usize)>;
