@@ -299,6 +299,17 @@ fn no_line_of_a_trace_has_a_key_twice() {
 }
 
 #[test]
+fn what_was_judged_afterwards_stands_in_the_step_that_the_report_names() {
+    let done = forklab(&["replay", JUDGED, "--trace", "lanes"]);
+    let (_, found) = done.out.split_once(" found     step ").expect("something was found");
+    let found: u64 = found.split(':').next().and_then(|step| step.parse().ok()).expect("a step");
+    let (before, after) = done.out.split_once(" elsa cannot tell who forked first").expect("the picture has it");
+    let step = |line: &str| line.get(..5)?.trim().parse::<u64>().ok();
+    assert_eq!(before.lines().filter_map(step).next_back(), Some(found), "{}", done.out);
+    assert!(after.lines().find_map(step).is_some_and(|next| next > found), "{}", done.out);
+}
+
+#[test]
 fn the_same_events_give_the_same_bytes() {
     assert_eq!(lanes(&freed_first()), lanes(&freed_first()));
     assert_eq!(graph(&freed_first()), graph(&freed_first()));

@@ -26,6 +26,7 @@ use crate::museum::story::{Line, Story, Told, is_id, tell};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
 use crate::render::pcap::Pcap;
+use crate::render::where_it_broke;
 use crate::scenario_file::Pace;
 
 /// The picture of a run.
@@ -437,7 +438,7 @@ fn draw(
             let detail = if look.all { Detail::All } else { Detail::Calls };
             // Whether colours get through is decided by the stream: NO_COLOR, pipes.
             let lanes = Lanes { color: true, detail, labels: labels(events), ..Lanes::default() };
-            writeln!(out, "{}", lanes.draw(events))?;
+            writeln!(out, "{}", lanes.draw(&where_it_broke(events)))?;
         }
         Trace::Graph => writeln!(out, "{}", graph(events))?,
         Trace::Json => {
