@@ -92,7 +92,7 @@ const effects = {
     if (at >= 0) lane.locks.splice(at, 1);
   },
   task: (state, lane, frame, c) => state.tasks.set(c.pid, c.parent),
-  broken: (state, lane, frame, c) => state.broken.push({ ...c, step: frame.step, lane: frame.lane }),
+  broken: (state, lane, frame, c) => state.broken.push({ ...c, step: frame.step }),
 };
 
 const apply = (state, lane, frame, change, i) => effects[change.do](state, lane, frame, change, i);
@@ -350,7 +350,7 @@ const replay = (line) => el("code", "replay", `forklab replay '${line}'`);
 function found(state, run) {
   if (!state.broken.length) return null;
   const parts = state.broken.map((broken) => {
-    const lane = broken.lane === null ? "" : `${run.lanes[broken.lane].name}, `;
+    const lane = broken.lane === null ? "" : `lane ${run.lanes[broken.lane].name}, `;
     return el("div", "", el("p", "bad", `${lane}step ${broken.step}: ${broken.text}`), el("p", "soft", `rule: ${broken.rule}`));
   });
   return el("section", "card", el("h3", "", "Found"), ...parts);
