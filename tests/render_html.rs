@@ -312,6 +312,31 @@ mod browser {
     }
 
     #[test]
+    fn words_are_whole_and_only_a_long_one_loses_its_middle() {
+        if !need(&["chromium"]) {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut browser = Browser::new(&folder.path().join("profile"));
+        browser.open(&url(&page(folder.path(), &["check", "--hook", "locked", "--property", "P17"]), ""));
+        let calls = browser.eval("document.querySelector('.tree').innerText");
+        let calls = calls.as_str().expect("text");
+        assert!(calls.contains("irqs_disabled():1\ntasklist_lock was taken in step 5"), "{calls}");
+        let strings = "'fork@/fork_kobj\\\\0' + 'KEY=value\\\\0'.repeat(20) + '\\\\x03\\\\0'.repeat(3)";
+        let cut = browser.eval(&format!("short({strings})"));
+        let cut = cut.as_str().expect("text");
+        let (head, rest) = cut.split_once(" …").unwrap_or_else(|| panic!("{cut}"));
+        let (left, tail) = rest.split_once(" more… ").expect("how much");
+        assert!(head.ends_with("value\\0") && tail.starts_with("KEY=") && tail.ends_with("\\x03\\0"), "{cut}");
+        let whole = browser.eval(&format!("({strings}).length"));
+        assert_eq!(whole.as_u64(), left.parse::<u64>().ok().map(|left| left + (head.len() + tail.len()) as u64));
+        for whole in ["'a '.repeat(200)", "'a'.repeat(161)", "'a'.repeat(170)"] {
+            assert_eq!(browser.eval(&format!("short({whole}) === {whole}")), true, "{whole}");
+        }
+        assert_eq!(browser.eval("short('a'.repeat(1000)).length < 180"), true);
+    }
+
+    #[test]
     fn it_fits_narrow_screens_and_paper_in_dark_and_in_light() {
         if !need(&["chromium"]) {
             return;

@@ -20,10 +20,22 @@ function svg(tag, attributes, text) {
   return node;
 }
 
-/** The beginning and the end of a text that is long. */
-function short(text, most = 160) {
+/** A text whose long words, such as the bytes of a message, have lost their middle. */
+const short = (text, most = 160) => text.replace(/\S+/g, (word) => (word.length <= most ? word : ends(word, most)));
+
+/** The beginning and the end of a long word, cut behind a NUL or another escape; all of it, if that is not shorter. */
+function ends(word, most) {
   const end = 30;
-  return text.length <= most ? text : `${text.slice(0, most - end)} …${text.length - most} more… ${text.slice(-end)}`;
+  const parts = word.match(/[^\\]*\\(?:x..|.)|[^\\]+/g);
+  const fitting = (parts, room, join) => parts.reduce((text, part) => {
+    room -= part.length;
+    return room < 0 ? text : join(text, part);
+  }, "");
+  const head = fitting(parts, most - end, (text, part) => text + part) || word.slice(0, most - end);
+  const tail = fitting(parts.reverse(), end, (text, part) => part + text) || word.slice(-end);
+  const left = word.length - head.length - tail.length;
+  const note = ` …${left} more… `;
+  return left > note.length ? head + note + tail : word;
 }
 
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
