@@ -310,6 +310,14 @@ fn what_was_judged_afterwards_stands_in_the_step_that_the_report_names() {
 }
 
 #[test]
+fn a_message_that_is_too_long_for_its_column_keeps_its_ends() {
+    let done = forklab(&["replay", JUDGED, "--trace", "lanes"]);
+    let message = done.out.split_whitespace().collect::<String>();
+    let cut = r"fork@/fork_kobj\0…SUBSYSTEM=process\0PPID=101\0PID=103\0SEQNUM=0\0CPU=1\0";
+    assert!(message.contains(cut), "{}", done.out);
+}
+
+#[test]
 fn the_same_events_give_the_same_bytes() {
     assert_eq!(lanes(&freed_first()), lanes(&freed_first()));
     assert_eq!(graph(&freed_first()), graph(&freed_first()));
