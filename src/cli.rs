@@ -1,5 +1,6 @@
 //! The command line. Exit code 0: fine; 1: something was found; 2: the user's mistake.
 
+mod bar;
 mod check;
 mod files;
 mod learn;

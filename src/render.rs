@@ -1,4 +1,4 @@
-//! Pictures of a run. Each but the matrix reads the trace ([`sim::trace::Event`]), never the state; the same events give the same bytes.
+//! Pictures of a run. Each but the matrix reads the trace (`sim::trace::Event`), never the state; the same events give the same bytes.
 //!
 //! | module | picture |
 //! |---|---|
@@ -23,3 +23,21 @@ pub mod pcap;
 pub mod perfetto;
 mod queues;
 pub(crate) mod words;
+
+use sim::trace::{Event, What};
+
+/// The events, each broken rule in the step in which it broke.
+///
+/// The trace has it where it was told: what is judged when a run is over stands at its end.
+#[must_use]
+pub fn where_it_broke(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for event in &mut events {
+        if let What::Violation(violation) = &event.what {
+            event.step = violation.step;
+        }
+    }
+    // Stable: within a step it is behind what led to it.
+    events.sort_by_key(|event| event.step);
+    events
+}

@@ -164,6 +164,18 @@ fn every_link_leads_to_a_file_and_a_heading() {
 }
 
 #[test]
+fn no_link_of_the_book_leads_out_of_it() {
+    for page in pages() {
+        let depth = Path::new(&page).components().count() - 2;
+        for link in links(&read(&page)) {
+            // What is built stands alone: of the repository around the pages nothing is there.
+            let up = link.split('/').take_while(|part| *part == "..").count();
+            assert!(up <= depth, "{page} links {link}: the book ends at docs/");
+        }
+    }
+}
+
+#[test]
 fn every_page_stands_in_the_summary() {
     let summary: BTreeSet<_> = links(&read("docs/SUMMARY.md")).into_iter().map(|link| format!("docs/{link}")).collect();
     for page in pages().iter().filter(|page| *page != "docs/SUMMARY.md") {

@@ -140,6 +140,27 @@ fn the_table_and_its_pictures_fit_a_terminal_but_for_what_is_to_be_pasted() {
 }
 
 #[test]
+fn the_picture_ends_with_the_finding_and_has_each_broken_rule_where_it_broke() {
+    let step = |line: &str| line.get(..5)?.trim().parse::<u64>().ok();
+    let judged = ["--hook", "before-wake", "--gate", "has-listeners", "--sequence", "per-cpu", "--format", "keys"];
+    let designs = [(&["--hook", "locked"][..], "P17", "Debug: sleeping function"), (&judged, "P14", "cannot tell who")];
+    for (design, id, says) in designs {
+        let args = [&["check", "--property", id], design].concat();
+        let answer: serde_json::Value =
+            serde_json::from_str(&forklab(&[&args[..], &["--json"]].concat()).out).expect("JSON");
+        let cases = answer["properties"][0]["cases"].as_array().expect("cases");
+        let found = cases.iter().find_map(|case| case["counterexample"]["step"].as_u64()).expect("it is found");
+        let done = forklab(&args);
+        let (_, picture) = done.out.split_once("\n ----").expect("a picture");
+        let (picture, _) = picture.split_once("\n rule ").expect("its end");
+        assert_eq!(picture.matches(says).count(), 1, "{picture}");
+        let (before, after) = picture.split_once(says).expect("the finding");
+        assert_eq!(before.lines().filter_map(step).next_back(), Some(found), "{picture}");
+        assert_eq!(after.lines().find_map(step), None, "{picture}");
+    }
+}
+
+#[test]
 fn what_was_found_before_a_run_was_cut_off_is_reported() {
     // The hook sleeps under tasklist_lock in step 5; the run would have 11.
     let check = |steps: &str| {

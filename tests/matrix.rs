@@ -34,6 +34,17 @@ fn a_survey_of_one_hook_reads_like_this() {
 }
 
 #[test]
+fn the_columns_are_named_again_before_they_have_scrolled_away() {
+    let done = forklab(&["matrix", "--hook", "locked", "--runs", "1", "--random", "0"]);
+    let (_, table) = done.out.split_once("\n hook locked, ").expect("a table");
+    let (table, _) = table.split_once("\n\n").expect("its end");
+    let tables: Vec<_> = table.split("        PPPP").collect();
+    assert!(tables.len() > 3 && tables[0].lines().count() == 1, "{table}");
+    // The heads themselves, and a design whose name takes some lines.
+    assert!(tables.iter().all(|table| table.lines().count() < 48), "{table}");
+}
+
+#[test]
 fn a_survey_fits_a_terminal_but_for_the_names_of_designs() {
     for line in small(&[]).lines().filter(|line| !line.contains("hook=")) {
         assert!(line.chars().count() <= 100, "{line}");

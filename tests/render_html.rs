@@ -64,6 +64,23 @@ fn a_run_that_fails_stands_beside_the_nearest_that_passes() {
     }
 }
 
+/// A law is judged when the run is over; this one broke in step 25 of 28.
+const JUDGED: &str =
+    "v1 two-forks hook=before-wake gate=has-listeners sequence=per-cpu format=keys sched=p8.q1 fault=none law=P14";
+
+#[test]
+fn what_broke_stands_in_the_step_that_the_report_names() {
+    for line in [FOUND, JUDGED] {
+        let report: serde_json::Value = serde_json::from_str(&forklab(&["replay", line, "--json"]).out).expect("JSON");
+        let data = data(&text(&["replay", line]));
+        let frames = data["runs"][0]["frames"].as_array().expect("frames");
+        let broken: Vec<_> = frames.iter().filter(|frame| frame["kind"] == "broken").collect();
+        assert_eq!(broken.len(), 1, "{line}");
+        assert_eq!(broken[0]["step"], report["violations"][0]["step"], "{line}");
+        assert!(frames.is_sorted_by_key(|frame| frame["step"].as_u64()), "{line}");
+    }
+}
+
 /// The kernel's own slot for a number, 28 bytes, is part of the buffer, and so is the byte behind its end.
 #[test]
 fn a_buffer_has_the_byte_that_was_written_past_its_end() {
@@ -137,7 +154,7 @@ mod browser {
 
     use super::common::chromium::Browser;
     use super::common::tools::need;
-    use super::{FOUND, page};
+    use super::{FOUND, JUDGED, page};
 
     /// All that the page shows of its state: the marked event, lanes, memory, messages, listeners, of every run.
     const STATE: &str =
@@ -275,6 +292,48 @@ mod browser {
         let trees = browser.eval(trees);
         assert!(trees[0].as_str().is_some_and(|tree| tree.contains("1802201963  ← never was")), "{trees}");
         assert!(trees[1].as_str().is_some_and(|tree| tree.contains("└ 101\n") || tree.ends_with("└ 101")), "{trees}");
+    }
+
+    #[test]
+    fn it_opens_at_the_step_that_the_report_names_and_says_it() {
+        if !need(&["chromium"]) {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut browser = Browser::new(&folder.path().join("profile"));
+        for (line, says) in [(FOUND, "lane p, step 12: use after free"), (JUDGED, "step 25: elsa cannot tell")] {
+            browser.open(&url(&page(folder.path(), &["replay", line]), ""));
+            let shown = browser.eval(STATE);
+            let shown = shown.as_str().expect("text");
+            let (_, named) = says.split_once("step ").expect("it names one");
+            let step = named.split(':').next().expect("a number");
+            assert!(shown.starts_with(&format!("step {step}, event ")) && shown.contains(says), "{shown}");
+        }
+    }
+
+    #[test]
+    fn words_are_whole_and_only_a_long_one_loses_its_middle() {
+        if !need(&["chromium"]) {
+            return;
+        }
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut browser = Browser::new(&folder.path().join("profile"));
+        browser.open(&url(&page(folder.path(), &["check", "--hook", "locked", "--property", "P17"]), ""));
+        let calls = browser.eval("document.querySelector('.tree').innerText");
+        let calls = calls.as_str().expect("text");
+        assert!(calls.contains("irqs_disabled():1\ntasklist_lock was taken in step 5"), "{calls}");
+        let strings = "'fork@/fork_kobj\\\\0' + 'KEY=value\\\\0'.repeat(20) + '\\\\x03\\\\0'.repeat(3)";
+        let cut = browser.eval(&format!("short({strings})"));
+        let cut = cut.as_str().expect("text");
+        let (head, rest) = cut.split_once(" …").unwrap_or_else(|| panic!("{cut}"));
+        let (left, tail) = rest.split_once(" more… ").expect("how much");
+        assert!(head.ends_with("value\\0") && tail.starts_with("KEY=") && tail.ends_with("\\x03\\0"), "{cut}");
+        let whole = browser.eval(&format!("({strings}).length"));
+        assert_eq!(whole.as_u64(), left.parse::<u64>().ok().map(|left| left + (head.len() + tail.len()) as u64));
+        for whole in ["'a '.repeat(200)", "'a'.repeat(161)", "'a'.repeat(170)"] {
+            assert_eq!(browser.eval(&format!("short({whole}) === {whole}")), true, "{whole}");
+        }
+        assert_eq!(browser.eval("short('a'.repeat(1000)).length < 180"), true);
     }
 
     #[test]

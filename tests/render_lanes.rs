@@ -1,7 +1,10 @@
 //! The default picture and the function graph of small runs: whole pictures as snapshots, and what holds for all.
 
+mod common;
+
 use std::rc::Rc;
 
+use common::forklab;
 use forklab::render::graph::graph;
 use forklab::render::json::json;
 use forklab::render::lanes::{Detail, Lanes, lanes};
@@ -270,6 +273,48 @@ fn the_json_has_a_line_for_each_event() {
     let steps: Vec<_> = lines.iter().map(|line| line["step"].as_u64()).collect();
     assert_eq!(steps, events.iter().map(|event| Some(event.step)).collect::<Vec<_>>());
     insta::assert_snapshot!(text.lines().next().unwrap_or_default(), @r#"{"step":1,"cpu":0,"lane":"p","event":"enter","func":"do_fork","args":{"clone_flags":17}}"#);
+}
+
+/// A law is judged when the run is over: what it found, the trace tells after its last step.
+const JUDGED: &str =
+    "v1 two-forks hook=before-wake gate=has-listeners sequence=per-cpu format=keys sched=p8.q1 fault=none law=P14";
+
+#[test]
+fn no_line_of_a_trace_has_a_key_twice() {
+    let mut kinds = std::collections::BTreeSet::new();
+    let broken = ["v1 first-fork hook=locked fault=none cut=elsa law=P17", "v1 G16 answers=0.10"];
+    for line in
+        ["v1 tour", "v1 autoreap seed=7", "v1 thread format=keys hook=before-wake", JUDGED].iter().chain(&broken)
+    {
+        let done = forklab(&["replay", line, "--trace", "json"]);
+        assert!(done.out.lines().count() > 10, "{line}: {}", done.err);
+        for text in done.out.lines() {
+            // Of a key that is there twice a Value keeps one; all else is as long as before, if in another order.
+            let value: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(value.to_string().len(), text.len(), "{line}: {text}");
+            kinds.insert(value["event"].as_str().expect("every event has a kind").to_owned());
+        }
+    }
+    assert!(["alloc", "call", "wake", "violation"].iter().all(|kind| kinds.contains(*kind)), "only {kinds:?}");
+}
+
+#[test]
+fn what_was_judged_afterwards_stands_in_the_step_that_the_report_names() {
+    let done = forklab(&["replay", JUDGED, "--trace", "lanes"]);
+    let (_, found) = done.out.split_once(" found     step ").expect("something was found");
+    let found: u64 = found.split(':').next().and_then(|step| step.parse().ok()).expect("a step");
+    let (before, after) = done.out.split_once(" elsa cannot tell who forked first").expect("the picture has it");
+    let step = |line: &str| line.get(..5)?.trim().parse::<u64>().ok();
+    assert_eq!(before.lines().filter_map(step).next_back(), Some(found), "{}", done.out);
+    assert!(after.lines().find_map(step).is_some_and(|next| next > found), "{}", done.out);
+}
+
+#[test]
+fn a_message_that_is_too_long_for_its_column_keeps_its_ends() {
+    let done = forklab(&["replay", JUDGED, "--trace", "lanes"]);
+    let message = done.out.split_whitespace().collect::<String>();
+    let cut = r"fork@/fork_kobj\0…SUBSYSTEM=process\0PPID=101\0PID=103\0SEQNUM=0\0CPU=1\0";
+    assert!(message.contains(cut), "{}", done.out);
 }
 
 #[test]

@@ -174,6 +174,16 @@ fn a_broken_rule_is_an_instant_over_everything() {
 }
 
 #[test]
+fn what_was_judged_afterwards_names_the_step_in_which_it_broke() {
+    let line =
+        "v1 two-forks hook=before-wake gate=has-listeners sequence=per-cpu format=keys sched=p8.q1 fault=none law=P14";
+    let objects = objects(&written(&replayed(line)));
+    let broken = objects.iter().find(|object| object["s"] == "g").expect("a rule broke");
+    assert_eq!(broken["args"]["step"], 25);
+    assert!(time(&broken["ts"]) >= 28_000, "it was told at the end: {broken}");
+}
+
+#[test]
 fn a_queue_fills_and_is_empty_at_the_end() {
     let objects = objects(&written(&events(built_in("overrun"))));
     let queue: Vec<_> = objects

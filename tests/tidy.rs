@@ -198,6 +198,19 @@ fn nothing_is_left_for_later_or_left_out() {
 }
 
 #[test]
+fn the_page_of_a_module_names_other_layers_as_code_and_not_as_links() {
+    // Where the layers' own pages are not built, a link's text is all that is left: ([sim::trace::Event]).
+    for (name, text) in rust_files(&["src"]) {
+        let head = text.lines().take_while(|line| line.starts_with("//!"));
+        for line in head {
+            for layer in ["sim", "uevent", "fork_model"] {
+                assert!(!line.contains(&format!("[`{layer}::")), "{name}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn simulated_code_has_no_clock_no_random_order_and_no_outside_world() {
     // HashMap's order differs from run to run; the others are the machine's own: see clippy.toml.
     let banned =

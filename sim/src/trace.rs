@@ -155,7 +155,8 @@ pub enum What {
     },
     /// The lane made another one runnable.
     Wake {
-        /// The other one.
+        /// The other one; in JSON `wakes`, as `lane` is the one that does this.
+        #[serde(rename = "wakes")]
         lane: LaneName,
     },
     /// The lane ended.
@@ -184,12 +185,17 @@ pub enum What {
         /// The function.
         func: &'static str,
     },
-    /// A rule was broken.
+    /// A rule was broken. Its step and its lane may be others than those of the event, so JSON has it as an object.
+    #[serde(serialize_with = "as_object")]
     Violation(Violation),
 }
 
 fn as_map<S: Serializer>(args: &Args, s: S) -> Result<S::Ok, S::Error> {
     s.collect_map(args.iter().map(|(name, value)| (name, value)))
+}
+
+fn as_object<S: Serializer>(violation: &Violation, s: S) -> Result<S::Ok, S::Error> {
+    s.collect_map([("violation", violation)])
 }
 
 /// A recording that outlives the run and can be read from another thread, also after a panic of the run.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use fork_model::Design;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sim::explore::parallel::{How, Shard};
-use sim::{Event, What};
 
+use super::bar::style;
 use super::files::Files;
 use super::run::{DesignArgs, labels, recorded};
 use super::{Failure, Found as FoundSome, names, shard, write_json};
@@ -25,6 +25,7 @@ use crate::property::check::{
 };
 use crate::property::{ALL, Found, Property};
 use crate::render::lanes::Lanes;
+use crate::render::where_it_broke;
 
 /// How runs are chosen.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -275,8 +276,8 @@ impl Bar {
             let new = beside(path);
             fs::write(&new, "").and_then(|()| fs::remove_file(&new)).map_err(unwritable)?;
         }
-        let style = ProgressStyle::with_template("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}");
-        let bar = ProgressBar::new_spinner().with_style(style.expect("the template is written here"));
+        let bar =
+            ProgressBar::new_spinner().with_style(style("{spinner} {msg}  {human_pos} runs  {per_sec}  {prefix}"));
         bar.enable_steady_tick(Duration::from_millis(200));
         Ok(Bar { bar, checkpoint, error: Mutex::new(None) })
     }
@@ -392,27 +393,26 @@ fn indented(text: &str, out: &mut impl Write) -> io::Result<()> {
 
 /// One counterexample: the lanes up to the finding, why, and the nearest run that passes.
 fn counterexample(found: &Counterexample, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "\n{}", picture(&found.replay, Some(found.step)))?;
+    writeln!(out, "\n{}", picture(&found.replay, found.step))?;
     if let Some(step) = found.lost_in {
         writeln!(out, " why     from step {step} on nearly every continuation breaks it")?;
     }
     if let Some(nearest) = &found.nearest {
         writeln!(out, " nearest run that does not: another decision about step {}\n", nearest.step)?;
-        writeln!(out, "{}", picture(&nearest.replay, Some(found.step.max(nearest.step))))?;
+        writeln!(out, "{}", picture(&nearest.replay, found.step.max(nearest.step)))?;
         writeln!(out, " passes  forklab replay '{}'", nearest.replay)?;
     }
     writeln!(out, " replay  forklab replay '{}'", found.replay)
 }
 
-/// The lanes of a run up to a step, and whatever it found.
-fn picture(line: &str, up_to: Option<u64>) -> String {
+/// The lanes of a run up to a step, and what it found until then.
+fn picture(line: &str, up_to: u64) -> String {
     let events = match recorded(line) {
         Ok(events) => events,
         Err(error) => return format!(" {}: {error}", quoted(line)),
     };
     let labels = labels(&events);
-    let shown =
-        |event: &&Event| up_to.is_none_or(|step| event.step <= step) || matches!(event.what, What::Violation(_));
-    let events: Vec<_> = events.iter().filter(shown).cloned().collect();
+    let mut events = where_it_broke(&events);
+    events.retain(|event| event.step <= up_to);
     Lanes { color: true, labels, ..Lanes::default() }.draw(&events)
 }

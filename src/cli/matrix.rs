@@ -9,7 +9,8 @@ use fork_model::design::{Delivery, Format, Gate, Sequence};
 use fork_model::{Design, Hook};
 use sim::explore::parallel::Shard;
 
-use super::{Failure, Found, names, run, shard, write_json};
+use super::bar::bar;
+use super::{Failure, Found, names, shard, write_json};
 use crate::input::InputError;
 use crate::matrix::judge::Effort;
 use crate::matrix::{Matrix, Plan, merge as merging};
@@ -147,7 +148,7 @@ pub(super) fn matrix(args: &MatrixArgs, out: &mut impl Write) -> Result<Found, F
     if let Some(file) = &args.svg {
         writable(file)?;
     }
-    let bar = run::bar(0, "searching {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
+    let bar = bar(0, "searching {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}");
     let progress = |done: u64, of: u64| {
         bar.set_length(of);
         bar.set_position(done);

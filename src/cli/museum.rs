@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use sim::Event;
 
 use super::files::Files;
 use super::run::{labels, recorded};
@@ -16,6 +15,7 @@ use crate::lab::run::Watch;
 use crate::museum::piece::{self, Effort, LIMITS, Piece, Shown, Smallest};
 use crate::museum::story::{Line, tell};
 use crate::render::lanes::Lanes;
+use crate::render::where_it_broke;
 
 /// Characters of the table's lines, at the most.
 const WIDE: usize = 100;
@@ -255,8 +255,8 @@ fn picture(line: &str, steps: std::ops::RangeInclusive<u64>, rows: usize) -> Str
         Err(error) => return format!(" {error}\n"),
     };
     let labels = labels(&events);
-    let shown = |event: &&Event| steps.contains(&event.step);
-    let events: Vec<_> = events.iter().filter(shown).cloned().collect();
+    let mut events = where_it_broke(&events);
+    events.retain(|event| steps.contains(&event.step));
     let drawn = Lanes { color: true, labels, width: PAGE, ..Lanes::default() }.draw(&events);
     // The rules stand on the page already; a long one runs on in lines that begin with blanks.
     let mut in_rule = false;

@@ -11,12 +11,12 @@ use std::rc::Rc;
 use clap::{ArgGroup, Args, ValueEnum};
 use fork_model::Hook;
 use fork_model::design::{Delivery, Format, Gate, Sequence};
-use indicatif::{ProgressBar, ProgressStyle};
 use sim::mm::FaultRule;
 use sim::trace::{Event, Recording, Sink, write_json};
 use sim::{LaneName, Schedule, What};
 use uevent::Era;
 
+use super::bar::bar;
 use super::files::{Few, Files};
 use super::{Failure, Found, names};
 use crate::input::InputError;
@@ -26,6 +26,7 @@ use crate::museum::story::{Line, Story, Told, is_id, tell};
 use crate::render::graph::graph;
 use crate::render::lanes::{Detail, Lanes};
 use crate::render::pcap::Pcap;
+use crate::render::where_it_broke;
 use crate::scenario_file::Pace;
 
 /// The picture of a run.
@@ -382,11 +383,6 @@ fn load(spec: Spec) -> Result<Loaded, InputError> {
     loaded
 }
 
-/// A progress bar on standard error: hidden when that is not a terminal.
-pub(super) fn bar(length: u64, template: &str) -> ProgressBar {
-    ProgressBar::new(length).with_style(ProgressStyle::with_template(template).expect("the template is written here"))
-}
-
 type Progress = Box<dyn FnMut(usize, usize)>;
 
 fn acts_bar() -> Progress {
@@ -418,7 +414,7 @@ fn draw(
             let detail = if look.all { Detail::All } else { Detail::Calls };
             // Whether colours get through is decided by the stream: NO_COLOR, pipes.
             let lanes = Lanes { color: true, detail, labels: labels(events), ..Lanes::default() };
-            writeln!(out, "{}", lanes.draw(events))?;
+            writeln!(out, "{}", lanes.draw(&where_it_broke(events)))?;
         }
         Trace::Graph => writeln!(out, "{}", graph(events))?,
         Trace::Json => {

@@ -12,6 +12,9 @@ use super::{Matrix, Row};
 use crate::lab::report::plural;
 use crate::property::Found;
 
+/// Lines of cells after which the columns are named again.
+const SCREEN: usize = 40;
+
 /// One character a cell.
 #[must_use]
 pub fn letter(found: Found) -> char {
@@ -106,11 +109,19 @@ impl Matrix {
             writeln!(out, "   {}  {:>6}  {what}", letter(found), count(found))?;
         }
         writeln!(out, "   *          some of these designs are on the Pareto front, below\n")?;
-        self.heads(out)?;
+        for column in &self.survey.properties {
+            writeln!(out, " {:<4}{:<10}{}", column.id, format!("{:?}", column.concern).to_lowercase(), column.title)?;
+        }
         let (front, famous) = (self.front_rows(), self.famous_rows());
         for of in self.by_hook() {
             writeln!(out, "\n hook {}, {}", of.hook, plural(of.designs as u64, "design"))?;
+            // As if the heads had just scrolled away.
+            let mut lines = SCREEN;
             for group in &of.groups {
+                if lines >= SCREEN {
+                    self.heads(out)?;
+                    lines = 0;
+                }
                 let cells: String = self.rows[group.members[0]].found().map(letter).collect();
                 let mark = if group.members.iter().any(|member| front.contains(member)) { '*' } else { ' ' };
                 let indent = 9 + columns;
@@ -120,6 +131,7 @@ impl Matrix {
                     .map(|(name, _)| format!(" ({name})"))
                     .collect();
                 let label = wrapped(&format!("{}{names}", group.label()), 79usize.saturating_sub(indent).max(30));
+                lines += label.len();
                 let label = label.join(&format!("\n{}", " ".repeat(indent)));
                 writeln!(out, " {mark}{:>4}  {cells} {label}", group.members.len())?;
             }
@@ -142,10 +154,6 @@ impl Matrix {
             };
             let line: String = ids.iter().map(letter).collect();
             writeln!(out, "        {line}")?;
-        }
-        writeln!(out)?;
-        for column in &self.survey.properties {
-            writeln!(out, " {:<4}{:<10}{}", column.id, format!("{:?}", column.concern).to_lowercase(), column.title)?;
         }
         Ok(())
     }

@@ -20,7 +20,8 @@
 //!   result stands where it was returned (`f returns 0`). The step is that of the event.
 //! - **A broken rule** points with `^^^^` at the last thing its lane did. If others have run since, the call that the
 //!   lane is in is repeated after `…`.
-//! - **A long text** runs on over the columns to its right (a row is one lane's alone), and ends with `…` at the edge.
+//! - **A long text** runs on over the columns to its right (a row is one lane's alone), and ends with `…` at the edge. A
+//!   message has three lines; of a longer one the middle is left out, as messages differ at their ends.
 //! - **Work outside of every lane** (before the first step) starts at the left edge and may use the whole width.
 
 mod columns;

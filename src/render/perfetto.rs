@@ -208,7 +208,9 @@ impl<W: Write> Writer<W> {
             What::WarnOn { file, func } => self.instant(tid, "t", &format!("WARN_ON() in {file}:{func}()"), &[]),
             What::Violation(violation) => {
                 let text = violation.to_string().replace('\n', "; ");
-                self.instant(tid, "g", &format!("VIOLATION: {text}"), &[("rule", violation.rule.sentence().into())]);
+                // Times of a track do not go back: what was judged afterwards stands at the end, and names its step.
+                let args = [("step", violation.step.into()), ("rule", violation.rule.sentence().into())];
+                self.instant(tid, "g", &format!("VIOLATION: {text}"), &args);
             }
         }
     }

@@ -15,7 +15,7 @@ use uevent::wire::connector::ConnectorMessage;
 
 use super::Shown;
 use crate::render::queues::{Move, Queues, int};
-use crate::render::words;
+use crate::render::{where_it_broke, words};
 
 /// One run.
 #[derive(Serialize)]
@@ -123,7 +123,9 @@ enum Change {
         pid: i64,
         parent: i64,
     },
+    /// As a report names it: its own lane, which may be another one than that of the event.
     Broken {
+        lane: Option<usize>,
         text: String,
         rule: &'static str,
     },
@@ -158,7 +160,7 @@ fn pids(bytes: &[u8]) -> Option<(i32, i32)> {
 /// Reads a run.
 pub(super) fn run(shown: &Shown) -> Run {
     let mut reader = Reader::default();
-    shown.events.iter().for_each(|event| reader.event(event));
+    where_it_broke(&shown.events).iter().for_each(|event| reader.event(event));
     let Reader { lanes, socks, messages, frames, .. } = reader;
     let name = |number: i64, name: Option<String>| name.unwrap_or_else(|| format!("socket {number}"));
     let socks = socks.into_iter().map(|(number, reader)| Sock { number, name: name(number, reader) }).collect();
@@ -249,7 +251,8 @@ impl Reader {
                 Vec::new()
             }
             What::Violation(violation) => {
-                vec![Change::Broken { text: violation.to_string(), rule: violation.rule.sentence() }]
+                let lane = self.lane(violation.lane);
+                vec![Change::Broken { lane, text: violation.to_string(), rule: violation.rule.sentence() }]
             }
             _ => Vec::new(),
         }

@@ -20,10 +20,22 @@ function svg(tag, attributes, text) {
   return node;
 }
 
-/** The beginning and the end of a text that is long. */
-function short(text, most = 160) {
+/** A text whose long words, such as the bytes of a message, have lost their middle. */
+const short = (text, most = 160) => text.replace(/\S+/g, (word) => (word.length <= most ? word : ends(word, most)));
+
+/** The beginning and the end of a long word, cut behind a NUL or another escape; all of it, if that is not shorter. */
+function ends(word, most) {
   const end = 30;
-  return text.length <= most ? text : `${text.slice(0, most - end)} …${text.length - most} more… ${text.slice(-end)}`;
+  const parts = word.match(/[^\\]*\\(?:x..|.)|[^\\]+/g);
+  const fitting = (parts, room, join) => parts.reduce((text, part) => {
+    room -= part.length;
+    return room < 0 ? text : join(text, part);
+  }, "");
+  const head = fitting(parts, most - end, (text, part) => text + part) || word.slice(0, most - end);
+  const tail = fitting(parts.reverse(), end, (text, part) => part + text) || word.slice(-end);
+  const left = word.length - head.length - tail.length;
+  const note = ` …${left} more… `;
+  return left > note.length ? head + note + tail : word;
 }
 
 const plural = (n, word) => `${n} ${word}${n === 1 ? "" : "s"}`;
@@ -92,7 +104,7 @@ const effects = {
     if (at >= 0) lane.locks.splice(at, 1);
   },
   task: (state, lane, frame, c) => state.tasks.set(c.pid, c.parent),
-  broken: (state, lane, frame, c) => state.broken.push({ ...c, step: frame.step, lane: frame.lane }),
+  broken: (state, lane, frame, c) => state.broken.push({ ...c, step: frame.step }),
 };
 
 const apply = (state, lane, frame, change, i) => effects[change.do](state, lane, frame, change, i);
@@ -350,7 +362,7 @@ const replay = (line) => el("code", "replay", `forklab replay '${line}'`);
 function found(state, run) {
   if (!state.broken.length) return null;
   const parts = state.broken.map((broken) => {
-    const lane = broken.lane === null ? "" : `${run.lanes[broken.lane].name}, `;
+    const lane = broken.lane === null ? "" : `lane ${run.lanes[broken.lane].name}, `;
     return el("div", "", el("p", "bad", `${lane}step ${broken.step}: ${broken.text}`), el("p", "soft", `rule: ${broken.rule}`));
   });
   return el("section", "card", el("h3", "", "Found"), ...parts);

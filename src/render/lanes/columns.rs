@@ -257,9 +257,27 @@ fn wrap(text: &str, width: usize, hang: usize) -> Vec<String> {
     lines.iter().map(|line| cut(line.trim_end(), width)).collect()
 }
 
-/// The text in lines of `width`; what does not fit into three of them is cut off.
+/// The message in lines of `width`; of one that does not fit into three of them the middle is left out.
 fn slices(text: &str, width: usize) -> Vec<String> {
     const MOST: usize = 3;
-    let text: Vec<char> = cut(text, MOST * width).chars().collect();
+    let text: Vec<char> = without_middle(text, MOST * width).chars().collect();
     text.chunks(width.max(1)).map(|line| line.iter().collect()).collect()
+}
+
+/// Of a message that is longer than `room` its first string, and of the last ones, in which messages differ (pids and
+/// numbers), as many as fit.
+fn without_middle(text: &str, room: usize) -> String {
+    let strings: Vec<_> = text.split_inclusive("\\0").collect();
+    let Some((first, others)) = strings.split_first().filter(|_| chars(text) > room) else { return text.into() };
+    let mut left = room.saturating_sub(chars(first) + 1);
+    let fits = |string: &&&str| {
+        let fits = chars(string) <= left;
+        left = left.saturating_sub(chars(string));
+        fits
+    };
+    let last = others.iter().rev().take_while(fits).count();
+    if last == 0 {
+        return cut(text, room);
+    }
+    format!("{first}…{}", others[others.len() - last..].concat())
 }
