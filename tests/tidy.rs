@@ -198,11 +198,11 @@ fn nothing_is_left_for_later_or_left_out() {
 }
 
 #[test]
-fn the_page_of_a_module_names_other_layers_as_code_and_not_as_links() {
+fn the_pages_name_other_layers_as_code_and_not_as_links() {
     // Where the layers' own pages are not built, a link's text is all that is left: ([sim::trace::Event]).
     for (name, text) in rust_files(&["src"]) {
-        let head = text.lines().take_while(|line| line.starts_with("//!"));
-        for line in head {
+        let about = |line: &&str| line.trim_start().starts_with("//!") || line.trim_start().starts_with("///");
+        for line in text.lines().filter(about) {
             for layer in ["sim", "uevent", "fork_model"] {
                 assert!(!line.contains(&format!("[`{layer}::")), "{name}: {line}");
             }

@@ -8,8 +8,8 @@ use sim::{Chooser, Ended, Machine};
 /// A story: how the machine is built, what happens on it, and which rule that may break.
 ///
 /// It is told once for each list of choices. All that may differ is asked of the machine: who steps next at a point, what
-/// fails ([`sim::mm::Faults::explore`]), and everything else by [`Machine::choose`] with a [`sim::Question::Branch`].
-/// What it finds it reports to the machine ([`Machine::report`]); most stories state a law ([`sim::Rule::Law`]).
+/// fails (`sim::mm::Faults::explore`), and everything else by [`Machine::choose`] with a `sim::Question::Branch`.
+/// What it finds it reports to the machine ([`Machine::report`]); most stories state a law (`sim::Rule::Law`).
 #[derive(Clone, Copy)]
 pub struct Experiment {
     /// The name in a replay line, such as `G16`.
