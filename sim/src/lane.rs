@@ -94,9 +94,12 @@ impl Locks {
 impl Machine {
     /// Starts a lane; it takes its first step when it is chosen.
     pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
-        let name = name.into();
+        self.start(name.into(), Box::pin(work))
+    }
+
+    fn start(&self, name: LaneName, work: Work) -> Lane {
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(Box::pin(work)), overslept: false };
+        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(work), overslept: false };
         self.saw_lanes(lanes.all.len() + 1);
         let lane = lanes.all.insert(state);
         let locks = &mut *self.locks.borrow_mut();
@@ -193,10 +196,11 @@ impl Machine {
     }
 
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
+    #[inline(always)]
     fn decide(&self, me: Option<(Lane, Stay)>) -> Option<Lane> {
         let lanes = &mut *self.lanes.borrow_mut();
-        let can = me.filter(|(lane, _)| lanes.goes_on(*lane));
-        let n = lanes.count(can);
+        let can = me.and_then(|(lane, stay)| lanes.goes_on(lane, stay));
+        let n = lanes.count(can, self.runnable.get());
         let pick = match n {
             0 => return None,
             1 if !self.trace.is_explored() => 0,
@@ -208,9 +212,6 @@ impl Machine {
         if pick == STOP {
             self.stopped.set(true);
             return None;
-        }
-        if let (0, Some((lane, Stay::OnCpu | Stay::Preemptible))) = (pick, can) {
-            return Some(lane); // It is on its CPU.
         }
         let lane = lanes.candidate(can, pick);
         if lanes.place(lane, me.map(|(lane, _)| lane)) {
@@ -273,22 +274,16 @@ impl Machine {
         }
     }
 
-    /// Waits until [`Machine::wake`]. `spins`: on a spinlock, the CPU stays busy. `patient`: no deadlock if it lasts.
-    pub(crate) async fn wait(&self, on: &'static str, spins: bool, patient: bool) {
+    /// The current lane, whose future then is pending, sleeps until [`Machine::wake`]. `patient`: no deadlock if it lasts.
+    pub(crate) fn sleep(&self, on: &'static str, patient: bool) -> Lane {
         let lane = self.current.get().expect("only a lane can wait");
-        {
-            let lanes = &mut *self.lanes.borrow_mut();
-            lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient, silent: false };
-            self.set_runnable(self.runnable.get() - 1);
-            if spins {
-                lanes.spin(lane, true);
-            } else {
-                lanes.leave_cpu(lane);
-                self.tell_left();
-            }
-        }
+        let lanes = &mut *self.lanes.borrow_mut();
+        lanes.all[lane.0 as usize].state = State::Waits { on, spins: false, patient, silent: false };
+        self.set_runnable(self.runnable.get() - 1);
+        lanes.leave_cpu(lane);
+        self.tell_left();
         self.trace.emit(self, || What::Wait { on });
-        Pause(false).await;
+        lane
     }
 
     /// The current lane, whose future then is pending, finds a lock taken: it spins, or sleeps.
@@ -426,16 +421,5 @@ impl<'a> Point<'a> {
                 Poll::Pending
             }
         }
-    }
-}
-
-/// Pending once.
-struct Pause(bool);
-
-impl Future for Pause {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }
