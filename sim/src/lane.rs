@@ -25,7 +25,7 @@ mod queue;
 
 pub use name::LaneName;
 pub(crate) use queue::Lanes;
-use queue::Stay;
+use queue::{Me, Stay};
 
 /// A lane of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,12 +163,12 @@ impl Machine {
         if self.stopped.get() {
             return None;
         }
+        let lanes = &mut *self.lanes.borrow_mut();
         let lane = match self.next.take() {
             Some(lane) => lane,
-            None => self.decide(self.current.get().map(|lane| (lane, Stay::OnCpu)))?,
+            None => self.decide(lanes, self.current.get().and_then(|lane| lanes.goes_on(lane)))?,
         };
         self.switch_to(Some(lane));
-        let lanes = &mut *self.lanes.borrow_mut();
         let state = &mut lanes.all[lane.0 as usize];
         self.name.set(state.name);
         self.cpu.set(state.cpu.expect("a chosen lane is placed"));
@@ -197,15 +197,13 @@ impl Machine {
 
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
     #[inline(always)]
-    fn decide(&self, me: Option<(Lane, Stay)>) -> Option<Lane> {
-        let lanes = &mut *self.lanes.borrow_mut();
-        let can = me.and_then(|(lane, stay)| lanes.goes_on(lane, stay));
-        let n = lanes.count(can, self.runnable.get());
+    fn decide(&self, lanes: &mut Lanes, me: Option<Me>) -> Option<Lane> {
+        let n = lanes.count(me, self.runnable.get());
         let pick = match n {
             0 => return None,
             1 if !self.trace.is_explored() => 0,
             _ => {
-                let names = if self.told.get() { lanes.names(can) } else { &[] };
+                let names = if self.told.get() { lanes.names(me) } else { &[] };
                 self.chooser.borrow_mut().choose(Question::Lane(names), n)
             }
         };
@@ -213,8 +211,8 @@ impl Machine {
             self.stopped.set(true);
             return None;
         }
-        let lane = lanes.candidate(can, pick);
-        if lanes.place(lane, me.map(|(lane, _)| lane)) {
+        let (lane, placed) = lanes.turn(me, pick);
+        if placed {
             self.tell_placed();
         }
         Some(lane)
@@ -309,9 +307,7 @@ impl Machine {
             return;
         }
         self.tell_left();
-        if lanes.leave_cpu(lane).is_none() {
-            lanes.unqueue(lane);
-        }
+        lanes.leave(lane);
     }
 
     /// Makes a waiting lane runnable; one that does not wait stays as it is.
@@ -407,7 +403,9 @@ impl<'a> Point<'a> {
             m.step_on();
             return Poll::Ready(());
         };
-        match m.decide(Some((me, self.stay))) {
+        let can = Me { lane: me, cpu: m.cpu.get(), stay: self.stay };
+        let next = m.decide(&mut m.lanes.borrow_mut(), Some(can));
+        match next {
             Some(lane) if lane == me => {
                 if self.stay != Stay::OnCpu {
                     m.tell_kept(); // Somebody else might have got the CPU.

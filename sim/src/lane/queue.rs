@@ -47,8 +47,8 @@ pub(super) enum Stay {
 /// Who has just run and may go on: it is on its CPU.
 #[derive(Clone, Copy)]
 pub(super) struct Me {
-    lane: Lane,
-    cpu: u32,
+    pub(super) lane: Lane,
+    pub(super) cpu: u32,
     pub(super) stay: Stay,
 }
 
@@ -61,7 +61,7 @@ impl Lanes {
     }
 
     /// As at the start. Drops what the lanes are made of.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.all.clear();
         self.queue.clear();
         self.queued = 0;
@@ -70,9 +70,10 @@ impl Lanes {
 
     /// A lane that has just run, if it can go on.
     #[inline(always)]
-    pub(super) fn goes_on(&self, lane: Lane, stay: Stay) -> Option<Me> {
+    pub(super) fn goes_on(&self, lane: Lane) -> Option<Me> {
         let state = &self.all[lane.0 as usize];
-        if state.state == State::Runnable { state.cpu.map(|cpu| Me { lane, cpu, stay }) } else { None }
+        let cpu = if state.state == State::Runnable { state.cpu } else { None };
+        cpu.map(|cpu| Me { lane, cpu, stay: Stay::OnCpu })
     }
 
     /// How many may step next, of so many who can run.
@@ -87,15 +88,20 @@ impl Lanes {
         self.idle != 0 || me.is_some_and(|me| me.stay != Stay::OnCpu)
     }
 
-    /// Those of the queue who can run.
-    fn queued(&self) -> impl Iterator<Item = Lane> {
-        self.queue.iter().copied().filter(|lane| self.all[lane.0 as usize].state == State::Runnable)
+    /// Those of the queue who can run, and where they stand.
+    fn queued(&self) -> impl Iterator<Item = (usize, Lane)> {
+        let can_run = |(_, lane): &(usize, Lane)| self.all[lane.0 as usize].state == State::Runnable;
+        self.queue.iter().copied().enumerate().filter(can_run)
     }
 
-    /// The `n`-th of them. Nearly always everybody can.
-    #[inline]
-    fn nth_queued(&self, n: usize) -> Option<Lane> {
-        if self.queue.len() == self.queued as usize { self.queue.get(n).copied() } else { self.queued().nth(n) }
+    /// Where the `n`-th of them stands. Nearly always everybody can.
+    #[inline(always)]
+    fn nth_queued(&self, n: usize) -> Option<usize> {
+        if self.queue.len() == self.queued as usize {
+            (n < self.queue.len()).then_some(n)
+        } else {
+            self.queued().nth(n).map(|(at, _)| at)
+        }
     }
 
     /// CPUs whose lane can go on, but for the one of `me`.
@@ -109,7 +115,7 @@ impl Lanes {
         let lane = me.map(|me| me.lane);
         let yields = me.is_some_and(|me| me.stay == Stay::Yields);
         let others = each(self.others(me)).map(|cpu| self.on[cpu]);
-        let queued = self.queue_counts(me).then(|| self.queued()).into_iter().flatten();
+        let queued = self.queue_counts(me).then(|| self.queued()).into_iter().flatten().map(|(_, lane)| lane);
         lane.filter(|_| !yields).into_iter().chain(others).chain(queued).chain(lane.filter(|_| yields))
     }
 
@@ -122,46 +128,48 @@ impl Lanes {
         &self.names
     }
 
-    /// One of them. Written out: a chain of iterators took three times as long, and this is asked at every step.
+    /// One of them, on a CPU, and whether it was put there now: on an idle one, else on the one of `me`. Written out: a chain of
+    /// iterators took three times as long, and this is asked at every step.
     #[inline(always)]
-    pub(super) fn candidate(&self, me: Option<Me>, pick: u32) -> Lane {
+    pub(super) fn turn(&mut self, me: Option<Me>, pick: u32) -> (Lane, bool) {
         let mut before = pick;
         if let Some(Me { lane, stay: Stay::OnCpu | Stay::Preemptible, .. }) = me {
             if before == 0 {
-                return lane;
+                return (lane, false);
             }
             before -= 1;
         }
         let mut others = self.others(me);
         while others != 0 {
             if before == 0 {
-                return self.on[others.trailing_zeros() as usize];
+                return (self.on[others.trailing_zeros() as usize], false);
             }
             before -= 1;
             others &= others - 1;
         }
         let queued = if self.queue_counts(me) { self.nth_queued(before as usize) } else { None };
-        queued.or(me.map(|me| me.lane)).expect("as many as were counted")
+        match (queued, me) {
+            (Some(at), _) => (self.place(at, me), true),
+            (None, Some(me)) => (me.lane, false),
+            (None, None) => panic!("as many as were counted"),
+        }
     }
 
-    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`. True if it had none.
+    /// Puts the lane that stands there in the queue on a CPU: an idle one, else the one of `displaced`.
     #[inline(always)]
-    pub(super) fn place(&mut self, lane: Lane, displaced: Option<Lane>) -> bool {
-        if self.all[lane.0 as usize].cpu.is_some() {
-            return false;
-        }
+    fn place(&mut self, at: usize, displaced: Option<Me>) -> Lane {
+        let lane = self.unqueue(at);
         if self.idle == 0 {
-            let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
+            let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had").lane;
             self.enqueue(out);
             self.leave_cpu(out).expect("the displaced lane ran");
         }
-        self.unqueue(lane);
         let cpu = self.idle.trailing_zeros();
         self.idle &= self.idle - 1;
         self.running |= 1 << cpu;
         self.on[cpu as usize] = lane;
         self.all[lane.0 as usize].cpu = Some(cpu);
-        true
+        lane
     }
 
     /// A lane that can run has no CPU.
@@ -170,14 +178,23 @@ impl Lanes {
         self.queued += 1;
     }
 
-    /// Takes a lane that could run out of the queue if it is there; nobody is there twice.
-    pub(super) fn unqueue(&mut self, lane: Lane) {
-        let Some(at) = self.queue.iter().position(|queued| *queued == lane) else { return };
+    /// Takes a lane that could run out of the queue.
+    #[inline(always)]
+    fn unqueue(&mut self, at: usize) -> Lane {
         self.queued -= 1;
         if at + 1 == self.queue.len() {
-            self.queue.truncate(at); // Nobody has to move up: worth a test, as nearly always.
+            self.queue.pop().expect("it has one there") // As nearly always: nobody has to move up.
         } else {
-            self.queue.remove(at);
+            self.queue.remove(at)
+        }
+    }
+
+    /// A lane that could run sleeps: it leaves its CPU, or the queue.
+    pub(super) fn leave(&mut self, lane: Lane) {
+        if self.leave_cpu(lane).is_none()
+            && let Some(at) = self.queue.iter().position(|queued| *queued == lane)
+        {
+            self.unqueue(at);
         }
     }
 
