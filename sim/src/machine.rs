@@ -142,6 +142,8 @@ impl Machine {
     /// As it was made, but for the chooser. Between two runs.
     fn clear(&mut self) {
         self.end_run();
+        // With nobody in them; but a lane that has ended leaves its number to the next one.
+        self.lanes.get_mut().clear();
         self.step.set(0);
         self.name.take();
         self.cpu.set(0);
