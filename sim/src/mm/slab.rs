@@ -278,7 +278,11 @@ impl<T: Clone> Cache<T> {
         first_free.set(self.first_free.get());
         live.set(self.live.get());
         generation.set(self.generation.get());
-        names.borrow_mut().clone_from(&self.names.borrow());
+        // Only an explorer gives any.
+        let (mut names, from) = (names.borrow_mut(), self.names.borrow());
+        if !names.is_empty() || !from.is_empty() {
+            names.clone_from(&from);
+        }
     }
 }
 
