@@ -36,7 +36,9 @@ pub fn run(chooser: Box<dyn Chooser>) -> Ran {
     });
     m.spawn("parent", parent(state));
     m.run();
-    Ran { found: m.violations().clone(), steps: m.step(), placement: m.placement_matters() }
+    let ran = Ran { found: m.violations().clone(), steps: m.step(), placement: m.placement_matters() };
+    m.retire();
+    ran
 }
 
 async fn parent(s: Rc<State>) {

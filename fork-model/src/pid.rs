@@ -28,18 +28,43 @@ const PAGE_SIZE: u32 = 4096;
 pub const PIDMAP_PAGE: Site = Site("alloc_pidmap.page");
 
 /// The bits of one page.
-type Page = Box<[u64; WORDS]>;
+struct Page {
+    bits: Box<[u64; WORDS]>,
+    /// All bits from this word on are clear, so that a copy need not look at them.
+    clear_from: usize,
+}
+
+impl Page {
+    fn zeroed() -> Page {
+        Page { bits: Box::new([0; WORDS]), clear_from: 0 }
+    }
+}
+
+impl Clone for Page {
+    fn clone(&self) -> Page {
+        Page { bits: self.bits.clone(), clear_from: self.clear_from }
+    }
+
+    /// In the room of another one, see [`Cache::copy_over`].
+    fn clone_from(&mut self, source: &Page) {
+        let Page { bits, clear_from } = self;
+        let end = source.clear_from.max(*clear_from);
+        bits[..end].copy_from_slice(&source.bits[..end]);
+        *clear_from = source.clear_from;
+    }
+}
 
 /// Models `struct pidmap`: a page that may not be there yet, and how many of its bits are clear.
-#[derive(Clone)]
+#[derive(Clone, Copy)]
 struct PidMap {
-    nr_free: Cell<i32>,
-    page: Cell<Option<Handle<Page>>>,
+    nr_free: i32,
+    page: Option<Handle<Page>>,
 }
 
 /// The static variables of the file.
 pub struct Pids {
-    map: Vec<PidMap>,
+    /// In one piece, which a copy of a booted kernel takes over as it is.
+    map: Box<Cell<[PidMap; PIDMAP_ENTRIES]>>,
     pages: Cache<Page>,
     /// `pid_max`, changed by sysctl: 301 to [`PID_MAX_LIMIT`].
     pub pid_max: Cell<i32>,
@@ -53,9 +78,8 @@ pub struct Pids {
 impl Default for Pids {
     /// Nothing allocated, not even pid 0: see [`pidmap_init`].
     fn default() -> Pids {
-        let unused = || PidMap { nr_free: Cell::new(BITS_PER_PAGE), page: Cell::new(None) };
         Pids {
-            map: std::iter::repeat_with(unused).take(PIDMAP_ENTRIES).collect(),
+            map: Box::new(Cell::new([PidMap { nr_free: BITS_PER_PAGE, page: None }; PIDMAP_ENTRIES])),
             pages: Cache::new(Kind::PageAlloc).named("pidmap page"),
             pid_max: Cell::new(PID_MAX_DEFAULT),
             last_pid: Cell::new(0),
@@ -84,14 +108,14 @@ fn find_next_offset(page: &Page, offset: i32) -> i32 {
         let clear = !(bits | skipped);
         (clear != 0).then(|| i32::try_from(i * 64).expect("in a page") + clear.trailing_zeros().cast_signed())
     };
-    page.iter().enumerate().skip(first).find_map(clear_from).unwrap_or(BITS_PER_PAGE)
+    page.bits.iter().enumerate().skip(first).find_map(clear_from).unwrap_or(BITS_PER_PAGE)
 }
 
 impl Pids {
     /// See [`System::copy_over`](crate::System::copy_over).
     pub(crate) fn copy_over(&self, used: &mut Pids) {
         let Pids { map, pages, pid_max, last_pid, users, fixes } = used;
-        map.clone_from(&self.map);
+        map.set(self.map.get());
         self.pages.copy_over(pages);
         pid_max.set(self.pid_max.get());
         last_pid.set(self.last_pid.get());
@@ -102,6 +126,16 @@ impl Pids {
     /// The same with these defects repaired.
     pub(crate) fn with_fixes(fixes: Fixes) -> Pids {
         Pids { fixes, ..Pids::default() }
+    }
+
+    fn map(&self, page: usize) -> &Cell<PidMap> {
+        &self.map.as_array_of_cells()[page]
+    }
+
+    /// The maps whose page exists, with their numbers.
+    fn existing(&self) -> impl Iterator<Item = (usize, Handle<Page>, i32)> {
+        let maps = self.map.as_array_of_cells().iter().map(Cell::get).enumerate();
+        maps.filter_map(|(i, map)| Some((i, map.page?, map.nr_free)))
     }
 
     /// An explorer is told of the bits that are reached, and of nothing else: see [`touch_bit`].
@@ -118,8 +152,9 @@ impl Pids {
         let (word, bit) = word(pid % BITS_PER_PAGE);
         touch_bit(m, pid);
         self.page(m, page, |page| {
-            let was = page[word];
-            page[word] |= bit;
+            let was = page.bits[word];
+            page.bits[word] |= bit;
+            page.clear_from = page.clear_from.max(word + 1);
             was & bit != 0
         })
     }
@@ -129,22 +164,20 @@ impl Pids {
     pub fn is_used(&self, m: &Machine, pid: i32) -> bool {
         let (page, offset) = place(pid);
         let (word, bit) = word(offset);
-        self.map[page].page.get().is_some_and(|page| self.page(m, page, |page| page[word] & bit != 0))
+        self.map(page).get().page.is_some_and(|page| self.page(m, page, |page| page.bits[word] & bit != 0))
     }
 
     /// The pages that exist, and how many of the bits of each are clear, whatever its counter says.
     #[must_use]
     pub fn nr_clear(&self, m: &Machine) -> Vec<(usize, i32)> {
-        let clear = |page: &mut Page| page.iter().map(|word| word.count_zeros().cast_signed()).sum();
-        let pages = self.map.iter().enumerate().filter_map(|(i, map)| Some((i, map.page.get()?)));
-        pages.map(|(i, page)| (i, self.page(m, page, clear))).collect()
+        let clear = |page: &mut Page| page.bits.iter().map(|word| word.count_zeros().cast_signed()).sum();
+        self.existing().map(|(i, page, _)| (i, self.page(m, page, clear))).collect()
     }
 
     /// The pages that exist, and how many pids each has free by its counter.
     #[must_use]
     pub fn nr_free(&self) -> Vec<(usize, i32)> {
-        let there = self.map.iter().enumerate().filter(|(_, map)| map.page.get().is_some());
-        there.map(|(i, map)| (i, map.nr_free.get())).collect()
+        self.existing().map(|(i, _, nr_free)| (i, nr_free)).collect()
     }
 }
 
@@ -164,8 +197,8 @@ fn touch_bit(m: &Machine, pid: i32) {
 
 /// The number of free bits of a page changes.
 #[inline(always)]
-fn touch_free(m: &Machine, map: &PidMap, page: usize) {
-    if m.is_explored() && map.nr_free.get() <= FAR {
+fn touch_free(m: &Machine, map: &Cell<PidMap>, page: usize) {
+    if m.is_explored() && map.get().nr_free <= FAR {
         m.touch(ground::NR_FREE.nth(index(page)), Access::Add);
     }
 }
@@ -191,14 +224,14 @@ pub(crate) fn give_back(m: &Machine, pids: &Pids, pid: i32) -> bool {
     if pids.fixes.has(Fix::CheckedFree) && !pids.is_used(m, pid) {
         return true;
     }
-    let map = &pids.map[page];
+    let map = pids.map(page);
     m.touch(PAGE.nth(index(page)), Access::Read);
-    let Some(bits) = map.page.get() else { return false };
+    let Some(bits) = map.get().page else { return false };
     touch_bit(m, pid);
     touch_free(m, map, page);
     let (word, bit) = word(offset);
-    pids.page(m, bits, |page| page[word] &= !bit);
-    map.nr_free.set(map.nr_free.get() + 1);
+    pids.page(m, bits, |page| page.bits[word] &= !bit);
+    map.update(|map| PidMap { nr_free: map.nr_free + 1, ..map });
     true
 }
 
@@ -219,9 +252,9 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
     let (mut page, mut offset) = place(pid);
     let max_scan = (pid_max + BITS_PER_PAGE - 1) / BITS_PER_PAGE - i32::from(offset == 0);
     for round in 0..=max_scan {
-        let map = &pids.map[page];
+        let map = pids.map(page);
         m.touch(PAGE.nth(index(page)), Access::Read);
-        let bits = match map.page.get() {
+        let bits = match map.get().page {
             Some(bits) => Some(bits),
             None => get_zeroed_page(m, pids, page).await,
         };
@@ -229,17 +262,17 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
         if bits.is_none() && !pids.fixes.has(Fix::NextPage) {
             return None;
         }
-        if map.nr_free.get() < FAR {
+        if map.get().nr_free < FAR {
             m.touch(ground::NR_FREE.nth(index(page)), Access::Read);
         }
-        if let Some(bits) = bits.filter(|_| map.nr_free.get() > 0) {
+        if let Some(bits) = bits.filter(|_| map.get().nr_free > 0) {
             // In the last round, back in the first page, the search ends where it began, and before it: experiment G37.
             let bounded = round == max_scan && (last + 1) % BITS_PER_PAGE != 0 && !pids.fixes.has(Fix::EveryPid);
             loop {
                 if !pids.test_and_set(m, bits, pid) {
                     touch_free(m, map, page);
                     m.touch(ground::LAST_PID, Access::Write);
-                    map.nr_free.set(map.nr_free.get() - 1);
+                    map.update(|map| PidMap { nr_free: map.nr_free - 1, ..map });
                     pids.last_pid.set(pid);
                     return Some(pid);
                 }
@@ -265,10 +298,10 @@ pub async fn alloc_pidmap(m: &Machine, pids: &Pids) -> Option<i32> {
 
 /// The page that a search has reached and nobody has used. Somebody else may bring it while this allocation sleeps.
 async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle<Page>> {
-    let fresh = pids.pages.alloc(m, PIDMAP_PAGE, PAGE_SIZE, Gfp::KERNEL, Box::new([0; WORDS])).await;
-    let map = &pids.map[page];
+    let fresh = pids.pages.alloc(m, PIDMAP_PAGE, PAGE_SIZE, Gfp::KERNEL, Page::zeroed()).await;
+    let map = pids.map(page);
     m.touch(PAGE.nth(index(page)), Access::Write);
-    match (map.page.get(), fresh) {
+    match (map.get().page, fresh) {
         (Some(existing), fresh) => {
             if let Some(fresh) = fresh {
                 pids.pages.free(m, fresh, "alloc_pidmap");
@@ -276,7 +309,7 @@ async fn get_zeroed_page(m: &Machine, pids: &Pids, page: usize) -> Option<Handle
             Some(existing)
         }
         (None, fresh) => {
-            map.page.set(fresh);
+            map.update(|map| PidMap { page: fresh, ..map });
             fresh
         }
     }
@@ -331,8 +364,8 @@ pub async fn pidmap_init(m: &Machine, pids: &Pids) {
 /// Sets a pid's bit if it is clear, as if it had been allocated; its page is made if need be. For tests and restores.
 pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
     let (page, _) = place(pid);
-    let map = &pids.map[page];
-    let bits = match map.page.get() {
+    let map = pids.map(page);
+    let bits = match map.get().page {
         Some(bits) => bits,
         None => match get_zeroed_page(m, pids, page).await {
             Some(bits) => bits,
@@ -340,5 +373,5 @@ pub async fn mark_used(m: &Machine, pids: &Pids, pid: i32) {
         },
     };
     let was_set = pids.test_and_set(m, bits, pid);
-    map.nr_free.set(map.nr_free.get() - i32::from(!was_set));
+    map.update(|map| PidMap { nr_free: map.nr_free - i32::from(!was_set), ..map });
 }

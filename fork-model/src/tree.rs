@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use smallvec::SmallVec;
 use uevent::wire::{Message, WireError};
 
 use crate::design::Said;
@@ -18,7 +19,7 @@ struct Parent {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Believed {
     /// The parents of each child, one for each message about it, in order.
-    parents: BTreeMap<i32, Vec<Parent>>,
+    parents: BTreeMap<i32, SmallVec<[Parent; 2]>>,
     /// Messages that could not be read as a fork.
     pub unreadable: u64,
 }
@@ -92,7 +93,7 @@ pub struct Fork {
 /// Every fork of a run, by the child's pid, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Truth {
-    forks: BTreeMap<i32, Vec<Fork>>,
+    forks: BTreeMap<i32, SmallVec<[Fork; 2]>>,
 }
 
 impl Truth {
@@ -110,7 +111,7 @@ impl Truth {
     /// How many children there were.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.forks.values().map(Vec::len).sum()
+        self.forks.values().map(SmallVec::len).sum()
     }
 
     /// Whether nobody forked.

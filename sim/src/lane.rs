@@ -25,7 +25,7 @@ mod queue;
 
 pub use name::LaneName;
 pub(crate) use queue::Lanes;
-use queue::Stay;
+use queue::{Me, Stay};
 
 /// A lane of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,9 +94,12 @@ impl Locks {
 impl Machine {
     /// Starts a lane; it takes its first step when it is chosen.
     pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
-        let name = name.into();
+        self.start(name.into(), Box::pin(work))
+    }
+
+    fn start(&self, name: LaneName, work: Work) -> Lane {
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(Box::pin(work)), overslept: false };
+        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(work), overslept: false };
         self.saw_lanes(lanes.all.len() + 1);
         let lane = lanes.all.insert(state);
         let locks = &mut *self.locks.borrow_mut();
@@ -160,12 +163,12 @@ impl Machine {
         if self.stopped.get() {
             return None;
         }
+        let lanes = &mut *self.lanes.borrow_mut();
         let lane = match self.next.take() {
             Some(lane) => lane,
-            None => self.decide(self.current.get().map(|lane| (lane, Stay::OnCpu)))?,
+            None => self.decide(lanes, self.current.get().and_then(|lane| lanes.goes_on(lane)))?,
         };
         self.switch_to(Some(lane));
-        let lanes = &mut *self.lanes.borrow_mut();
         let state = &mut lanes.all[lane.0 as usize];
         self.name.set(state.name);
         self.cpu.set(state.cpu.expect("a chosen lane is placed"));
@@ -193,15 +196,14 @@ impl Machine {
     }
 
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
-    fn decide(&self, me: Option<(Lane, Stay)>) -> Option<Lane> {
-        let lanes = &mut *self.lanes.borrow_mut();
-        let can = me.filter(|(lane, _)| lanes.goes_on(*lane));
-        let n = lanes.count(can);
+    #[inline(always)]
+    fn decide(&self, lanes: &mut Lanes, me: Option<Me>) -> Option<Lane> {
+        let n = lanes.count(me, self.runnable.get());
         let pick = match n {
             0 => return None,
             1 if !self.trace.is_explored() => 0,
             _ => {
-                let names = if self.told.get() { lanes.names(can) } else { &[] };
+                let names = if self.told.get() { lanes.names(me) } else { &[] };
                 self.chooser.borrow_mut().choose(Question::Lane(names), n)
             }
         };
@@ -209,11 +211,8 @@ impl Machine {
             self.stopped.set(true);
             return None;
         }
-        if let (0, Some((lane, Stay::OnCpu | Stay::Preemptible))) = (pick, can) {
-            return Some(lane); // It is on its CPU.
-        }
-        let lane = lanes.candidate(can, pick);
-        if lanes.place(lane, me.map(|(lane, _)| lane)) {
+        let (lane, placed) = lanes.turn(me, pick);
+        if placed {
             self.tell_placed();
         }
         Some(lane)
@@ -273,22 +272,16 @@ impl Machine {
         }
     }
 
-    /// Waits until [`Machine::wake`]. `spins`: on a spinlock, the CPU stays busy. `patient`: no deadlock if it lasts.
-    pub(crate) async fn wait(&self, on: &'static str, spins: bool, patient: bool) {
+    /// The current lane, whose future then is pending, sleeps until [`Machine::wake`]. `patient`: no deadlock if it lasts.
+    pub(crate) fn sleep(&self, on: &'static str, patient: bool) -> Lane {
         let lane = self.current.get().expect("only a lane can wait");
-        {
-            let lanes = &mut *self.lanes.borrow_mut();
-            lanes.all[lane.0 as usize].state = State::Waits { on, spins, patient, silent: false };
-            self.set_runnable(self.runnable.get() - 1);
-            if spins {
-                lanes.spin(lane, true);
-            } else {
-                lanes.leave_cpu(lane);
-                self.tell_left();
-            }
-        }
+        let lanes = &mut *self.lanes.borrow_mut();
+        lanes.all[lane.0 as usize].state = State::Waits { on, spins: false, patient, silent: false };
+        self.set_runnable(self.runnable.get() - 1);
+        lanes.leave_cpu(lane);
+        self.tell_left();
         self.trace.emit(self, || What::Wait { on });
-        Pause(false).await;
+        lane
     }
 
     /// The current lane, whose future then is pending, finds a lock taken: it spins, or sleeps.
@@ -314,9 +307,7 @@ impl Machine {
             return;
         }
         self.tell_left();
-        if lanes.leave_cpu(lane).is_none() {
-            lanes.unqueue(lane);
-        }
+        lanes.leave(lane);
     }
 
     /// Makes a waiting lane runnable; one that does not wait stays as it is.
@@ -412,7 +403,9 @@ impl<'a> Point<'a> {
             m.step_on();
             return Poll::Ready(());
         };
-        match m.decide(Some((me, self.stay))) {
+        let can = Me { lane: me, cpu: m.cpu.get(), stay: self.stay };
+        let next = m.decide(&mut m.lanes.borrow_mut(), Some(can));
+        match next {
             Some(lane) if lane == me => {
                 if self.stay != Stay::OnCpu {
                     m.tell_kept(); // Somebody else might have got the CPU.
@@ -426,16 +419,5 @@ impl<'a> Point<'a> {
                 Poll::Pending
             }
         }
-    }
-}
-
-/// Pending once.
-struct Pause(bool);
-
-impl Future for Pause {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
     }
 }

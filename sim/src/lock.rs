@@ -275,19 +275,16 @@ impl WaitQueue {
     ///
     /// # Violations
     /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) in atomic context.
-    pub async fn wait_event(&self, m: &Machine, on: &'static str, patient: bool, mut condition: impl FnMut() -> bool) {
+    #[inline]
+    pub fn wait_event<'a, F: FnMut() -> bool + Unpin>(
+        &'a self,
+        m: &'a Machine,
+        on: &'static str,
+        patient: bool,
+        condition: F,
+    ) -> WaitEvent<'a, F> {
         m.might_sleep(on);
-        m.point().await;
-        while !condition() {
-            self.0.borrow_mut().extend(m.current());
-            m.wait(on, false, patient).await;
-            if m.closing.get() {
-                // The run is over, and this lane was never woken: it says whether it should have been.
-                let overslept = condition();
-                m.overslept(overslept);
-                std::future::pending::<()>().await;
-            }
-        }
+        WaitEvent { queue: self, on, patient, condition, point: m.point(), sleeps: false }
     }
 
     /// Whether nobody sleeps here.
@@ -308,6 +305,42 @@ impl WaitQueue {
     #[inline(never)]
     fn wake_all(&self, m: &Machine) {
         self.0.borrow_mut().drain(..).for_each(|lane| m.wake(lane));
+    }
+}
+
+/// A lane that waits for a condition; see [`WaitQueue::wait_event`]. Written out: it is polled at every step of who waits.
+#[must_use = "a condition is waited for where this is awaited"]
+pub struct WaitEvent<'a, F> {
+    queue: &'a WaitQueue,
+    on: &'static str,
+    patient: bool,
+    condition: F,
+    point: Point<'a>,
+    /// The condition did not hold when it was last looked at.
+    sleeps: bool,
+}
+
+impl<F: FnMut() -> bool + Unpin> Future for WaitEvent<'_, F> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let m = self.point.machine();
+        if !self.sleeps && Pin::new(&mut self.point).poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let holds = (self.condition)();
+        if rare(self.sleeps && m.closing.get()) {
+            // The run is over, and this lane was never woken: it says whether it should have been.
+            m.overslept(holds);
+            return Poll::Pending;
+        }
+        if holds {
+            return Poll::Ready(());
+        }
+        self.sleeps = true;
+        self.queue.0.borrow_mut().push(m.sleep(self.on, self.patient));
+        Poll::Pending
     }
 }
 

@@ -22,6 +22,11 @@ impl LockOrder {
         used.0.borrow_mut().clone_from(&self.0.borrow());
     }
 
+    /// Nothing was learnt yet.
+    pub(crate) fn clear(&mut self) {
+        self.0.get_mut().clear();
+    }
+
     /// A lock is taken under others. True if that closes a circle that was open before.
     fn add(&self, held: Taken, taken: Taken) -> bool {
         let mut pairs = self.0.borrow_mut();

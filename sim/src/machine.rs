@@ -14,7 +14,7 @@ use crate::violation::{Rule, Violation};
 /// What kind of machine is simulated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// CPUs that run lanes at the same time, at least 1.
+    /// CPUs that run lanes at the same time, 1 to 64.
     pub cpus: u32,
     /// `CONFIG_PREEMPT`: a lane in the kernel may be displaced wherever it is not atomic.
     pub preempt: bool,
@@ -75,19 +75,28 @@ pub struct Machine {
     lock_waits: RefCell<BTreeMap<&'static str, u64>>,
 }
 
+thread_local! {
+    /// What [`Machine::retire`] left.
+    static SPARE: Cell<Option<Rc<Machine>>> = const { Cell::new(None) };
+}
+
 impl Machine {
     /// A machine at step 0, whose every choice is answered by `chooser`.
     ///
     /// # Panics
-    /// If the configuration has no CPU or a cache line that is no power of two.
+    /// If the configuration has no CPU or more than 64, or a cache line that is no power of two.
     #[must_use]
     pub fn new(config: Config, chooser: impl Chooser + 'static) -> Rc<Machine> {
-        assert!(config.cpus > 0, "a machine has a CPU");
+        assert!((1..=64).contains(&config.cpus), "a machine has a CPU, and at most 64");
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
-        let (lanes, locks) = Lanes::with_cpus(config.cpus);
+        if let Some(machine) = SPARE.take().filter(|machine| machine.config == config) {
+            *machine.chooser.borrow_mut() = chooser.boxed();
+            machine.serve();
+            return machine;
+        }
         let machine = Rc::new(Machine {
-            lanes: RefCell::new(lanes),
-            locks: RefCell::new(locks),
+            lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
+            locks: RefCell::default(),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
@@ -116,6 +125,80 @@ impl Machine {
         machine
     }
 
+    /// The next machine of this kind on this thread may have the room of this one, which is done with: an explorer's trial makes
+    /// one for each run, and would else spend a fifth of its time on that.
+    ///
+    /// Whatever hangs on the machine is dropped now. Nothing comes of it while somebody else has the machine, too, or lanes are left.
+    pub fn retire(mut self: Rc<Self>) {
+        if let Some(machine) = Rc::get_mut(&mut self)
+            && machine.lanes.get_mut().all.is_empty()
+        {
+            machine.clear();
+            // A thread that ends has no next one.
+            let _ = SPARE.try_with(|spare| spare.set(Some(self)));
+        }
+    }
+
+    /// As it was made, but for the chooser. Between two runs.
+    fn clear(&mut self) {
+        self.end_run();
+        // With nobody in them; but a lane that has ended leaves its number to the next one.
+        self.lanes.get_mut().clear();
+        self.step.set(0);
+        self.name.take();
+        self.cpu.set(0);
+        self.placement.set(false);
+        self.mem.clear();
+        self.kmalloc.clear();
+        self.violations.get_mut().clear();
+        self.lock_order.clear();
+    }
+
+    /// What is not carried from run to run is as it was made. By its fields, so that none is forgotten.
+    fn end_run(&self) {
+        let Machine {
+            current,
+            atomic,
+            next,
+            runnable,
+            stopped,
+            made,
+            runs,
+            closing,
+            chooser,
+            trace,
+            lock_waits,
+            // Looked for anew when there is a chooser.
+            told: _,
+            watched: _,
+            undisturbed: _,
+            // Empty between two runs.
+            lanes: _,
+            locks: _,
+            // What a machine is, or carries: each of the callers has its own way with them.
+            config: _,
+            step: _,
+            name: _,
+            cpu: _,
+            placement: _,
+            mem: _,
+            kmalloc: _,
+            violations: _,
+            lock_order: _,
+        } = self;
+        current.set(None);
+        atomic.set(false);
+        next.set(None);
+        runnable.set(0);
+        stopped.set(false);
+        made.borrow_mut().clear();
+        runs.set(0);
+        closing.set(false);
+        *chooser.borrow_mut() = Calm.boxed();
+        trace.forget();
+        lock_waits.borrow_mut().clear();
+    }
+
     /// This machine once more, between two runs, in the place of one of its kind that is used up, and in its room: its memory,
     /// its step, what was found and learnt. Nobody looks at the copy, and nothing fails in it.
     ///
@@ -126,55 +209,16 @@ impl Machine {
     pub fn copy_over(&self, used: &Machine) {
         let no_lanes = self.lanes.borrow().all.is_empty() && used.lanes.borrow().all.is_empty();
         assert!(no_lanes, "only a machine without lanes can be copied");
-        // By its fields, so that none is forgotten.
-        let Machine {
-            config,
-            step,
-            current,
-            name,
-            cpu,
-            atomic,
-            next,
-            runnable,
-            told: _,
-            watched: _,
-            stopped,
-            placement,
-            made,
-            runs,
-            closing,
-            lanes: _,
-            locks: _,
-            chooser,
-            mem,
-            kmalloc,
-            trace,
-            violations,
-            lock_order,
-            lock_waits,
-            // Looked for anew below.
-            undisturbed: _,
-        } = used;
-        assert_eq!(self.config, *config, "a machine becomes one of its kind");
-        step.set(self.step.get());
-        name.set(self.name.get());
-        cpu.set(self.cpu.get());
-        current.set(None);
-        atomic.set(false);
-        next.set(None);
-        runnable.set(0);
-        stopped.set(false);
-        placement.set(self.placement.get());
-        made.borrow_mut().clear();
-        runs.set(0);
-        closing.set(false);
-        *chooser.borrow_mut() = Calm.boxed();
-        self.mem.copy_over(mem);
-        self.kmalloc.copy_over(kmalloc);
-        trace.forget();
-        violations.borrow_mut().clone_from(&self.violations.borrow());
-        self.lock_order.copy_over(lock_order);
-        lock_waits.borrow_mut().clear();
+        assert_eq!(self.config, used.config, "a machine becomes one of its kind");
+        used.end_run();
+        used.step.set(self.step.get());
+        used.name.set(self.name.get());
+        used.cpu.set(self.cpu.get());
+        used.placement.set(self.placement.get());
+        self.mem.copy_over(&used.mem);
+        self.kmalloc.copy_over(&used.kmalloc);
+        used.violations.borrow_mut().clone_from(&self.violations.borrow());
+        self.lock_order.copy_over(&used.lock_order);
         used.serve();
     }
 
@@ -342,11 +386,5 @@ impl Machine {
             let cause = format!("allocated by lane {} in step {}", entry.lane, entry.step);
             self.report(Rule::Leak, text, Some(cause));
         }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.lanes.take().spare(self.locks.take());
     }
 }

@@ -150,13 +150,23 @@ struct Table {
 
 impl Table {
     fn copy_over(&self, used: &mut Table) {
-        let Table { mc_list, pids, hash, shift } = used;
-        (*hash, *shift) = (self.hash, self.shift);
-        // Most protocols are nobody's; and few runs bind or close, and to look is cheaper than to copy.
-        if !(mc_list.is_empty() && self.mc_list.is_empty()) && *mc_list != self.mc_list {
+        (used.hash, used.shift) = (self.hash, self.shift);
+        // Most protocols are nobody's.
+        let sockets = [&self.pids, &used.pids].map(BTreeMap::len);
+        let listeners = [&self.mc_list, &used.mc_list].map(VecDeque::len);
+        if sockets != [0; 2] || listeners != [0; 2] {
+            self.copy_sockets_over(used);
+        }
+    }
+
+    /// Few runs bind or close, and to look is cheaper than to copy.
+    #[cold]
+    fn copy_sockets_over(&self, used: &mut Table) {
+        let Table { mc_list, pids, hash: _, shift: _ } = used;
+        if *mc_list != self.mc_list {
             mc_list.clone_from(&self.mc_list);
         }
-        if !(pids.is_empty() && self.pids.is_empty()) && *pids != self.pids {
+        if *pids != self.pids {
             pids.clone_from(&self.pids);
         }
     }

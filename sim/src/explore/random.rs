@@ -47,7 +47,7 @@ impl Draws {
     /// long as no more than 2^32 answers were possible, none of them is more likely than another by more than 2^-32.
     #[inline]
     fn below(&mut self, n: u32) -> u32 {
-        self.spent = self.spent.saturating_mul(n.into());
+        self.spent *= u64::from(n); // No more than 2^32 times less than 2^32.
         if self.spent > 1 << 32 {
             self.refill(n);
         }

@@ -1,18 +1,19 @@
 //! Who may run where: the lanes of a machine, its CPUs, and the queue for them.
 
-use std::cell::Cell;
-
 use slab::Slab;
 
-use super::{Lane, LaneName, LaneState, Locks, State};
+use super::{Lane, LaneName, LaneState, State};
 
-/// What a CPU does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cpu {
-    Idle,
-    Runs(Lane),
-    /// Its lane waits for a spinlock.
-    Spins,
+/// CPUs, a bit each: a machine has at most 64 of them.
+type CpuSet = u64;
+
+/// Those of a set in order.
+fn each(mut set: CpuSet) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let cpu = (set != 0).then_some(set.trailing_zeros() as usize)?;
+        set &= set - 1;
+        Some(cpu)
+    })
 }
 
 /// All lanes and CPUs of a machine.
@@ -23,10 +24,11 @@ pub(crate) struct Lanes {
     queue: Vec<Lane>,
     /// How many of them can run: one that was displaced and now waits for a spinlock is in the queue, too.
     queued: u32,
-    cpus: Vec<Cpu>,
-    /// How many of them are idle, and on how many a lane can go on.
-    idle: u32,
-    running: u32,
+    /// The lane of each CPU that is not idle.
+    on: Vec<Lane>,
+    idle: CpuSet,
+    /// CPUs whose lane can go on. Those that are neither idle nor here have one that waits for a spinlock.
+    running: CpuSet,
     /// Scratch of [`Lanes::names`], so that asking does not allocate.
     names: Vec<LaneName>,
 }
@@ -42,82 +44,83 @@ pub(super) enum Stay {
     Yields,
 }
 
-thread_local! {
-    /// What the last machine of this thread left, empty: an explorer makes one for each run.
-    static SPARE: Cell<Option<(Lanes, Vec<Locks>)>> = const { Cell::new(None) };
+/// Who has just run and may go on: it is on its CPU.
+#[derive(Clone, Copy)]
+pub(super) struct Me {
+    pub(super) lane: Lane,
+    pub(super) cpu: u32,
+    pub(super) stay: Stay,
 }
 
 impl Lanes {
-    /// So many idle CPUs, and room for what lanes lock.
-    pub(crate) fn with_cpus(cpus: u32) -> (Lanes, Vec<Locks>) {
-        let (mut lanes, locks) = SPARE.take().unwrap_or_default();
-        lanes.cpus.resize(cpus as usize, Cpu::Idle);
-        lanes.idle = cpus;
-        (lanes, locks)
+    /// So many idle CPUs.
+    pub(crate) fn with_cpus(cpus: u32) -> Lanes {
+        let mut lanes = Lanes { on: vec![Lane(0); cpus as usize], ..Lanes::default() };
+        lanes.clear();
+        lanes
     }
 
     /// As at the start. Drops what the lanes are made of.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.all.clear();
         self.queue.clear();
         self.queued = 0;
-        self.cpus.fill(Cpu::Idle);
-        (self.idle, self.running) = (u32::try_from(self.cpus.len()).expect("few CPUs"), 0);
+        (self.idle, self.running) = (CpuSet::MAX >> (64 - self.on.len()), 0);
     }
 
-    /// The machine is gone; the next one may have the room.
-    pub(crate) fn spare(mut self, mut locks: Vec<Locks>) {
-        self.clear();
-        self.cpus.clear();
-        locks.iter_mut().for_each(Locks::clear);
-        // A machine that a thread keeps to its end has nobody to leave it to.
-        let _ = SPARE.try_with(|spare| spare.set(Some((self, locks))));
+    /// A lane that has just run, if it can go on.
+    #[inline(always)]
+    pub(super) fn goes_on(&self, lane: Lane) -> Option<Me> {
+        let state = &self.all[lane.0 as usize];
+        let cpu = if state.state == State::Runnable { state.cpu } else { None };
+        cpu.map(|cpu| Me { lane, cpu, stay: Stay::OnCpu })
     }
 
-    /// Whether a lane that has just run can go on. It then is on its CPU.
-    #[inline]
-    pub(super) fn goes_on(&self, lane: Lane) -> bool {
-        self.all[lane.0 as usize].state == State::Runnable
-    }
-
-    /// How many may step next. `me` has just run, and may go on.
-    #[inline]
-    pub(super) fn count(&self, me: Option<(Lane, Stay)>) -> u32 {
-        self.running + if self.queue_counts(me) { self.queued } else { 0 }
+    /// How many may step next, of so many who can run.
+    #[inline(always)]
+    pub(super) fn count(&self, me: Option<Me>, runnable: u32) -> u32 {
+        runnable - if self.queue_counts(me) { 0 } else { self.queued }
     }
 
     /// Whether somebody of the queue could have a CPU.
-    #[inline]
-    fn queue_counts(&self, me: Option<(Lane, Stay)>) -> bool {
-        self.queued > 0 && (self.idle > 0 || me.is_some_and(|(_, stay)| stay != Stay::OnCpu))
+    #[inline(always)]
+    fn queue_counts(&self, me: Option<Me>) -> bool {
+        self.idle != 0 || me.is_some_and(|me| me.stay != Stay::OnCpu)
     }
 
-    /// Those of the queue who can run.
-    fn queued(&self) -> impl Iterator<Item = Lane> {
-        self.queue.iter().copied().filter(|lane| self.all[lane.0 as usize].state == State::Runnable)
+    /// Those of the queue who can run, and where they stand.
+    fn queued(&self) -> impl Iterator<Item = (usize, Lane)> {
+        let can_run = |(_, lane): &(usize, Lane)| self.all[lane.0 as usize].state == State::Runnable;
+        self.queue.iter().copied().enumerate().filter(can_run)
     }
 
-    /// The `n`-th of them. Nearly always everybody can.
-    #[inline]
-    fn nth_queued(&self, n: usize) -> Option<Lane> {
-        if self.queue.len() == self.queued as usize { self.queue.get(n).copied() } else { self.queued().nth(n) }
+    /// Where the `n`-th of them stands. Nearly always everybody can.
+    #[inline(always)]
+    fn nth_queued(&self, n: usize) -> Option<usize> {
+        if self.queue.len() == self.queued as usize {
+            (n < self.queue.len()).then_some(n)
+        } else {
+            self.queued().nth(n).map(|(at, _)| at)
+        }
+    }
+
+    /// CPUs whose lane can go on, but for the one of `me`.
+    #[inline(always)]
+    fn others(&self, me: Option<Me>) -> CpuSet {
+        self.running & !me.map_or(0, |me| 1 << me.cpu)
     }
 
     /// Everybody who may step next, in order: whom the calm run takes first.
-    #[inline]
-    fn candidates(&self, me: Option<(Lane, Stay)>) -> impl Iterator<Item = Lane> {
-        let (lane, stay) = me.unzip();
-        let yields = stay == Some(Stay::Yields);
-        let others = self.cpus.iter().filter_map(move |cpu| match cpu {
-            Cpu::Runs(other) if lane != Some(*other) => Some(*other),
-            _ => None,
-        });
-        let queued = self.queue_counts(me).then(|| self.queued()).into_iter().flatten();
+    fn candidates(&self, me: Option<Me>) -> impl Iterator<Item = Lane> {
+        let lane = me.map(|me| me.lane);
+        let yields = me.is_some_and(|me| me.stay == Stay::Yields);
+        let others = each(self.others(me)).map(|cpu| self.on[cpu]);
+        let queued = self.queue_counts(me).then(|| self.queued()).into_iter().flatten().map(|(_, lane)| lane);
         lane.filter(|_| !yields).into_iter().chain(others).chain(queued).chain(lane.filter(|_| yields))
     }
 
     /// Their names.
-    pub(super) fn names(&mut self, me: Option<(Lane, Stay)>) -> &[LaneName] {
+    pub(super) fn names(&mut self, me: Option<Me>) -> &[LaneName] {
         let mut names = std::mem::take(&mut self.names);
         names.clear();
         names.extend(self.candidates(me).map(|lane| self.all[lane.0 as usize].name));
@@ -125,48 +128,48 @@ impl Lanes {
         &self.names
     }
 
-    /// One of them. Written out: a chain of iterators took three times as long, and this is asked at every step.
-    #[inline]
-    pub(super) fn candidate(&self, me: Option<(Lane, Stay)>, pick: u32) -> Lane {
-        let (lane, stay) = me.unzip();
+    /// One of them, on a CPU, and whether it was put there now: on an idle one, else on the one of `me`. Written out: a chain of
+    /// iterators took three times as long, and this is asked at every step.
+    #[inline(always)]
+    pub(super) fn turn(&mut self, me: Option<Me>, pick: u32) -> (Lane, bool) {
         let mut before = pick;
-        if let (Some(lane), Some(Stay::OnCpu | Stay::Preemptible)) = (lane, stay) {
+        if let Some(Me { lane, stay: Stay::OnCpu | Stay::Preemptible, .. }) = me {
             if before == 0 {
-                return lane;
+                return (lane, false);
             }
             before -= 1;
         }
-        for cpu in &self.cpus {
-            match cpu {
-                Cpu::Runs(other) if lane != Some(*other) => {
-                    if before == 0 {
-                        return *other;
-                    }
-                    before -= 1;
-                }
-                _ => {}
+        let mut others = self.others(me);
+        while others != 0 {
+            if before == 0 {
+                return (self.on[others.trailing_zeros() as usize], false);
             }
+            before -= 1;
+            others &= others - 1;
         }
         let queued = if self.queue_counts(me) { self.nth_queued(before as usize) } else { None };
-        queued.or(lane).expect("as many as were counted")
+        match (queued, me) {
+            (Some(at), _) => (self.place(at, me), true),
+            (None, Some(me)) => (me.lane, false),
+            (None, None) => panic!("as many as were counted"),
+        }
     }
 
-    /// Puts `lane` on a CPU if it has none: an idle one, else the one of `displaced`. True if it had none.
-    pub(super) fn place(&mut self, lane: Lane, displaced: Option<Lane>) -> bool {
-        if self.all[lane.0 as usize].cpu.is_some() {
-            return false;
-        }
-        let idle = if self.idle > 0 { self.cpus.iter().position(|cpu| *cpu == Cpu::Idle) } else { None };
-        let cpu = idle.unwrap_or_else(|| {
-            let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had");
+    /// Puts the lane that stands there in the queue on a CPU: an idle one, else the one of `displaced`.
+    #[inline(always)]
+    fn place(&mut self, at: usize, displaced: Option<Me>) -> Lane {
+        let lane = self.unqueue(at);
+        if self.idle == 0 {
+            let out = displaced.expect("a lane without a CPU is a candidate only if one is idle or can be had").lane;
             self.enqueue(out);
-            self.leave_cpu(out).expect("the displaced lane ran") as usize
-        });
-        self.unqueue(lane);
-        self.cpus[cpu] = Cpu::Runs(lane);
-        (self.idle, self.running) = (self.idle - 1, self.running + 1);
-        self.all[lane.0 as usize].cpu = Some(u32::try_from(cpu).expect("few CPUs"));
-        true
+            self.leave_cpu(out).expect("the displaced lane ran");
+        }
+        let cpu = self.idle.trailing_zeros();
+        self.idle &= self.idle - 1;
+        self.running |= 1 << cpu;
+        self.on[cpu as usize] = lane;
+        self.all[lane.0 as usize].cpu = Some(cpu);
+        lane
     }
 
     /// A lane that can run has no CPU.
@@ -175,36 +178,40 @@ impl Lanes {
         self.queued += 1;
     }
 
-    /// Takes a lane that could run out of the queue if it is there; nobody is there twice.
-    pub(super) fn unqueue(&mut self, lane: Lane) {
-        if let Some(at) = self.queue.iter().position(|queued| *queued == lane) {
-            self.queue.remove(at);
-            self.queued -= 1;
+    /// Takes a lane that could run out of the queue.
+    #[inline(always)]
+    fn unqueue(&mut self, at: usize) -> Lane {
+        self.queued -= 1;
+        if at + 1 == self.queue.len() {
+            self.queue.pop().expect("it has one there") // As nearly always: nobody has to move up.
+        } else {
+            self.queue.remove(at)
+        }
+    }
+
+    /// A lane that could run sleeps: it leaves its CPU, or the queue.
+    pub(super) fn leave(&mut self, lane: Lane) {
+        if self.leave_cpu(lane).is_none()
+            && let Some(at) = self.queue.iter().position(|queued| *queued == lane)
+        {
+            self.unqueue(at);
         }
     }
 
     pub(super) fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
         let cpu = self.all[lane.0 as usize].cpu.take()?;
-        if std::mem::replace(&mut self.cpus[cpu as usize], Cpu::Idle) != Cpu::Spins {
-            self.running -= 1;
-        }
-        self.idle += 1;
+        self.idle |= 1 << cpu;
+        self.running &= !(1 << cpu);
         Some(cpu)
     }
 
     /// A lane waits for a spinlock, or does so no longer. If it has a CPU, that one is busy all the same; else it is queued.
     pub(super) fn spin(&mut self, lane: Lane, spins: bool) {
-        let can_run = match self.all[lane.0 as usize].cpu {
-            Some(cpu) => {
-                self.cpus[cpu as usize] = if spins { Cpu::Spins } else { Cpu::Runs(lane) };
-                &mut self.running
-            }
-            None => &mut self.queued,
-        };
-        if spins {
-            *can_run -= 1;
-        } else {
-            *can_run += 1;
+        match (self.all[lane.0 as usize].cpu, spins) {
+            (Some(cpu), true) => self.running &= !(1 << cpu),
+            (Some(cpu), false) => self.running |= 1 << cpu,
+            (None, true) => self.queued -= 1,
+            (None, false) => self.queued += 1,
         }
     }
 

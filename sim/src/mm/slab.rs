@@ -228,6 +228,15 @@ impl Memory {
         }
     }
 
+    /// Nothing was allocated yet, and nothing fails.
+    pub(crate) fn clear(&mut self) {
+        let Memory { seq, failed, bytes, frees, faulty, faults } = self;
+        [seq, failed, bytes, frees].iter().for_each(|total| total.set(0));
+        if faulty.replace(false) || faults.get_mut().has_any() {
+            faults.take();
+        }
+    }
+
     /// Changes what fails from now on.
     pub fn faults<R>(&self, f: impl FnOnce(&mut Faults) -> R) -> R {
         let faults = &mut self.faults.borrow_mut();
@@ -269,7 +278,11 @@ impl<T: Clone> Cache<T> {
         first_free.set(self.first_free.get());
         live.set(self.live.get());
         generation.set(self.generation.get());
-        names.borrow_mut().clone_from(&self.names.borrow());
+        // Only an explorer gives any.
+        let (mut names, from) = (names.borrow_mut(), self.names.borrow());
+        if !names.is_empty() || !from.is_empty() {
+            names.clone_from(&from);
+        }
     }
 }
 
@@ -292,6 +305,18 @@ impl<T> Cache<T> {
             generation: Cell::new(NonZeroU32::MIN),
             names: RefCell::new(BTreeMap::new()),
         }
+    }
+
+    /// Nothing was allocated yet.
+    pub(crate) fn clear(&mut self) {
+        let Cache { kind: _, object: _, slots, first_free, live, generation, names } = self;
+        let Slots { objects, graves } = slots.get_mut();
+        objects.clear();
+        graves.clear();
+        first_free.set(None);
+        live.set(0);
+        generation.set(NonZeroU32::MIN);
+        names.get_mut().clear();
     }
 
     /// The same cache under a name of its own, by which an explorer tells its objects from those of other caches.
