@@ -3,12 +3,14 @@
 //! Two questions, each first as interleaved samples, so that other load on the machine falls on all alike, then as tables:
 //!
 //! - **Receiving.** The queue is filled before, so that only receiving is in the time: our source with everything parsed,
-//!   beside a bare loop of the C library's `recv()` over the same socket, and beside one whose system call is inlined
-//!   (no program in C has that; a return after a system call may cost more than the call, as the kernel's mitigations
-//!   leave the processor without a prediction). 214-byte uevents with keys, and 76-byte process events.
-//! - **A storm.** 1,000 vforks with nobody listening, with forkstat, with `forklab record` and with `forklab relay`: on
-//!   one CPU, and wherever the scheduler puts them. There its choice is measured, too: it puts a child on the other CPU
-//!   while that one is idle, which is slower, and on the same one while a listener keeps the other busy.
+//!   beside a bare loop of the C library's `recv()` over the same socket, beside one whose system call is inlined (no
+//!   program in C has that; a return after a system call may cost more than the call, as the kernel's mitigations leave
+//!   the processor without a prediction), and beside that one over a socket that does not ask for credentials. 214-byte
+//!   uevents with keys, and 76-byte process events.
+//! - **A storm.** 1,000 vforks with nobody listening, with forkstat, with `forklab record` and with `forklab relay`. Whoever
+//!   forks is pinned to CPU 0, and the listener has the others: what is measured is what the fork itself pays. Or nobody is
+//!   pinned: there the scheduler's choice is measured, too. It puts a child on another CPU while that one is idle, which
+//!   is slower, and on the same one while a listener keeps the other busy.
 //!
 //! Needs root, and for its peers forkstat and taskset. Without them, that part is left out with a word.
 
@@ -175,13 +177,13 @@ fn timed(work: impl FnOnce()) -> f64 {
     clock.elapsed().as_secs_f64()
 }
 
-/// All three in turn, one after the other, many times, over one socket.
+/// All in turn, one after the other, many times.
 fn receiving() {
     let out = NetlinkSocket::open(Protocol::Usersock, 0).expect("root");
     let mut room = [0; 8192];
     for kind in KINDS {
-        let (mut ours, mut libc, mut inline) = (Vec::new(), Vec::new(), Vec::new());
-        let mut source = Ours::new(kind);
+        let (mut ours, mut libc, mut inline, mut bares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (mut source, fd) = (Ours::new(kind), bare());
         for _ in 0..100 {
             kind.fill(&out, OURS);
             ours.push(timed(|| source.drain()));
@@ -189,13 +191,16 @@ fn receiving() {
                 kind.fill(&out, OURS);
                 samples.push(timed(|| drain_bare(&source.source, how, &mut room)));
             }
+            kind.fill(&out, BARE);
+            bares.push(timed(|| drain_bare(&fd, Recv::Inline, &mut room)));
         }
         let rate = |samples| QUEUE as f64 / median(samples);
-        let (ours, libc, inline) = (rate(ours), rate(libc), rate(inline));
+        let (ours, libc, inline, bare) = (rate(ours), rate(libc), rate(inline), rate(bares));
         let bytes = kind.message(0).len();
         println!("receiving {bytes}-byte messages: ours, parsed, with senders {ours:.0}/s");
         println!("  a bare recv() loop over the same socket {libc:.0}/s: ratio {:.2}", ours / libc);
         println!("  the same with the system call inlined {inline:.0}/s: ratio {:.2}", ours / inline);
+        println!("  and over a socket that does not ask who sent them {bare:.0}/s: ratio {:.2}", ours / bare);
     }
 }
 
@@ -230,8 +235,13 @@ struct Storm {
 }
 
 impl Storm {
-    /// None if the listener is not on this machine.
+    /// None if the listener is not on this machine, or who forks cannot be pinned.
     fn start(listener: Listener, place: Place) -> Option<Storm> {
+        if place == Place::OneCpu {
+            // Of who forks under `record` nobody here would hear that he cannot be pinned.
+            let pinned = Command::new("taskset").args(["-c", "0", "true"]).output();
+            pinned.ok().filter(|pinned| pinned.status.success())?;
+        }
         let program = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("vfork");
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vfork.c");
         let built = Command::new("cc").args(["-O2", "-o"]).arg(&program).arg(source).status();
@@ -264,11 +274,12 @@ impl Storm {
                 Some(relay)
             }
         };
-        let beside = beside.as_mut().map(|it| it.stdout(Stdio::null()).stderr(Stdio::null()).spawn());
-        let beside = beside.transpose().ok()?;
         let mut peer = peer.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
         let (ask, answer) = (peer.stdin.take(), peer.stdout.take().expect("piped"));
-        let mut storm = Storm { peer, ask, answer: BufReader::new(answer), listener: beside };
+        // From here on the peer ends with the storm, whatever becomes of the listener.
+        let mut storm = Storm { peer, ask, answer: BufReader::new(answer), listener: None };
+        let beside = beside.as_mut().map(|it| it.stdout(Stdio::null()).stderr(Stdio::null()).spawn());
+        storm.listener = beside.transpose().ok()?;
         // Whoever listens has begun by then.
         storm.vfork(3 * STORM);
         Some(storm)
@@ -299,7 +310,7 @@ impl Drop for Storm {
 /// All four in turn, many times.
 fn storms(place: Place) {
     let on = match place {
-        Place::OneCpu => "on one CPU",
+        Place::OneCpu => "pinned to a CPU",
         Place::AnyCpu => "on any CPU",
     };
     let mut samples = LISTENERS.map(|_| Vec::new());
@@ -340,7 +351,7 @@ fn receive_bare(bencher: Bencher, kind: Kind) {
     bencher.bench_local_values(|()| drain_bare(&fd, Recv::Libc, &mut room));
 }
 
-/// vfork + _exit + waitpid on one CPU, while somebody listens or nobody.
+/// vfork + _exit + waitpid, pinned to a CPU, while somebody listens or nobody.
 #[divan::bench(args = LISTENERS, sample_count = 20, sample_size = 1)]
 fn storm(bencher: Bencher, listener: Listener) {
     let Some(mut storm) = Storm::start(listener, Place::OneCpu) else { return };

@@ -112,10 +112,12 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// The commands of the real kernel.
+const LIVE: [&str; 5] = ["listen", "tree", "record", "relay", "send"];
+
 /// Says why a command of the real kernel is unknown.
 fn live_is_missing(error: &clap::Error) {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
-    const LIVE: [&str; 5] = ["listen", "tree", "record", "relay", "send"];
     let here = cfg!(all(feature = "netlink", target_os = "linux"));
     if let (false, ErrorKind::InvalidSubcommand, Some(ContextValue::String(name))) =
         (here, error.kind(), error.get(ContextKind::InvalidSubcommand))
@@ -186,9 +188,21 @@ fn complain(text: &str) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// A property on the command line.
 /// Writes a value as indented JSON and a newline.
 pub(crate) fn write_json(value: &impl serde::Serialize, out: &mut impl Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
+}
+
+#[cfg(all(test, feature = "netlink", target_os = "linux"))]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_commands_that_a_build_may_lack_are_commands() {
+        let cli = Cli::command();
+        assert!(LIVE.iter().all(|name| cli.find_subcommand(name).is_some()));
+    }
 }

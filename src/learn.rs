@@ -9,8 +9,8 @@
 //! | [`frame`] | how things stand after each event |
 //! | [`learner`] | where a reader is, and what each key does |
 //! | [`panel`] | locks, memory, message and queues in lines of text |
-//! | [`app`] | the list of lessons and the one that is open |
-//! | [`screen`] | the picture in the terminal |
+//! | `app` | the list of lessons and the one that is open, with the feature `cli` |
+//! | `screen` | the picture in the terminal, with the feature `cli` |
 //! | [`print`](mod@print) | a lesson on paper |
 //! | [`source`] | which file of the kernel a function is in |
 //!

@@ -12,7 +12,7 @@
 //! | [`scenario_file`], [`workload`] | what the user writes or records |
 //! | [`testkit`] | for consumers of these messages: hostile streams, laws, replay lines |
 //! | [`input`] | what the user got wrong |
-//! | [`cli`] | the command line |
+//! | `cli` | the command line, with the feature `cli` |
 //!
 //! Below stand the simulated kernel's layers, which are here, too, so that one dependency is enough: [`sim`] (the machine),
 //! [`uevent`] (kobjects, netlink, the wire codec) and [`fork_model`] (tasks, the hook, the listener's tree).

@@ -153,7 +153,7 @@ fn a_listener_to_two_pids_takes_a_thread_for_a_process() {
     if !tools::need_root() {
         return;
     }
-    let mut tree = forklab(&["tree", "--pids", "--for", "1", "--every", "0.2", "--json"]);
+    let mut tree = forklab(&["tree", "--pids", "--for", "60", "--every", "0.2", "--json"]);
     let mut tree = tree.stdout(Stdio::piped()).spawn().expect("starts");
     let mut said = BufReader::new(tree.stdout.take().expect("piped"));
     // It has read /proc by then: whatever comes later, it hears.
@@ -168,12 +168,15 @@ fn a_listener_to_two_pids_takes_a_thread_for_a_process() {
     });
     let tid: i32 = tid.recv().expect("told").parse().expect("a number");
     let checks = said.lines().map(|line| serde_json::from_str::<Value>(&line.expect("text")).expect("JSON"));
-    let check = checks.filter(|line| line["kind"] == "check").last().expect("a check");
+    let ours = checks.filter(|line| line["kind"] == "check").find_map(|check| {
+        let divergences = check["divergences"].as_array().expect("a list");
+        divergences.iter().find(|one| one["pid"] == tid).cloned()
+    });
     drop(end);
     thread.join().expect("ends");
-    let divergences = check["divergences"].as_array().expect("a list");
-    let ours = divergences.iter().find(|one| one["pid"] == tid).expect("the thread");
-    assert_eq!((&ours["why"], &ours["truth"]), (&"thread".into(), &Value::Null), "{check}");
+    signal(&tree, "-TERM");
+    let ours = ours.expect("the thread is taken for a process within a minute");
+    assert_eq!((&ours["why"], &ours["truth"]), (&"thread".into(), &Value::Null), "{ours}");
     assert!(tree.wait().expect("ends").success());
 }
 

@@ -295,10 +295,10 @@ impl Machine {
     /// A lane that stood before a lock finds it taken by the time it gets there.
     pub(crate) fn block(&self, lane: Lane, on: &'static str, (spins, silent): (bool, bool), access: Access) {
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = &mut lanes.all[lane.0 as usize];
-        if state.state != State::Runnable {
+        // At the end of a run its lanes are gone before what they hold.
+        let Some(state) = lanes.all.get_mut(lane.0 as usize).filter(|lane| lane.state == State::Runnable) else {
             return;
-        }
+        };
         state.state = State::Waits { on, spins, patient: false, silent };
         self.tell_blocked(state.name, Object::named(on), access);
         self.set_runnable(self.runnable.get() - 1);

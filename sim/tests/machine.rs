@@ -472,9 +472,46 @@ fn messy(seed: u64) -> (String, Vec<String>, u64) {
     let ended = m.run();
     m.report_leaks(&m.live(&[]));
     let found = m.violations().iter().map(ToString::to_string).collect();
-    let ran = (format!("{ended:?} {:?}", m.trace.hash()), found, m.step());
+    let ran = (format!("{ended:?} {:?} {}", m.trace.hash(), m.placement_matters()), found, m.step());
     m.retire();
     ran
+}
+
+#[test]
+fn the_room_of_a_retired_machine_is_used_again_and_not_while_somebody_has_it() {
+    let new = || Machine::new(Config { cpus: 3, ..Config::default() }, Calm);
+    let address = |m: &Rc<Machine>| Rc::as_ptr(m);
+    let (first, other) = (new(), new());
+    let (place, kept) = (address(&first), other.clone());
+    first.retire();
+    let second = new();
+    assert_eq!(address(&second), place);
+    other.retire();
+    assert_ne!(address(&new()), address(&kept), "somebody still has it");
+}
+
+/// Two lanes that hold a lock for reading to the end of the run, and one that waits for it.
+fn readers_and_a_writer(m: &Rc<Machine>) {
+    let lock = Rc::new(Lock::new("relay"));
+    for name in ["a", "b"] {
+        let (m2, lock) = (m.clone(), lock.clone());
+        m.spawn(name, async move {
+            let _held = lock.take(&m2, Mode::DOWN_READ).await;
+            match m2.oops("somebody").await {}
+        });
+    }
+    let m2 = m.clone();
+    m.spawn("w", async move {
+        let _held = lock.take(&m2, Mode::DOWN_WRITE).await;
+    });
+}
+
+#[test]
+fn a_lock_that_is_held_for_reading_at_the_end_of_a_run_is_dropped_with_its_lanes() {
+    let m = Machine::new(Config { cpus: 4, ..Config::default() }, Calm);
+    readers_and_a_writer(&m);
+    m.run();
+    assert_eq!(m.violations().iter().filter(|found| found.rule == Rule::Deadlock).count(), 1);
 }
 
 #[test]

@@ -38,8 +38,7 @@ enum RecordFormat {
 /// when CMD has ended.
 ///
 /// The exit code is CMD's own, as with time and strace (128 and the signal that killed it); 1 if CMD's is 0 but
-/// something was lost; 2 if nothing was run, or the
-/// recording could not be written.
+/// something was lost; 2 if nothing was run, or the recording could not be written.
 #[derive(Args, Debug)]
 pub(super) struct RecordArgs {
     /// Where to write, through gzip if it ends in .gz [default: forklab.csv, or forklab.pcap with --format pcap]

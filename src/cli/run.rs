@@ -153,7 +153,6 @@ fn said((found, expected): (String, String)) -> String {
     format!("found {found}, expected {expected}")
 }
 
-/// A value of an axis of the design, by its name.
 fn seed(text: &str) -> Result<u64, String> {
     parse_in(text, 0, u64::MAX).map_err(said)
 }

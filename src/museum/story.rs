@@ -388,6 +388,10 @@ impl sim::explore::Trial for StoryTrial {
         let (sys, ended) = self.experiment.once(self.mended, chooser, |_| ());
         // Of a run that was given up nobody knows how it would have ended.
         let found = if ended == Ended::Stopped { Vec::new() } else { sys.m.violations().clone() };
-        sim::explore::Ran { found, steps: sys.m.step(), placement: sys.m.placement_matters() }
+        let ran = sim::explore::Ran { found, steps: sys.m.step(), placement: sys.m.placement_matters() };
+        let m = sys.m.clone();
+        drop(sys);
+        m.retire();
+        ran
     }
 }

@@ -30,6 +30,31 @@ pub fn need_root() -> bool {
     rustix::process::geteuid().is_root() || skip("this test has to be root")
 }
 
+/// Set for a test that runs again in a namespace: it is not to try once more.
+const INSIDE: &str = "FORKLAB_IN_NAMESPACE";
+
+/// Whether the test may have network namespaces: root may, and anybody in a user namespace. There the test of an ordinary
+/// user runs again, in a process of its own, and not here.
+pub fn need_namespaces() -> bool {
+    if rustix::process::geteuid().is_root() || std::env::var_os(INSIDE).is_some() {
+        return true;
+    }
+    let namespace = ["--user", "--map-root-user", "--net"];
+    let may = Command::new("unshare").args(namespace).arg("true").output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        return skip("this test needs root, or a user namespace, which unshare does not give");
+    }
+    // A single test thread is not called like the test.
+    let name = std::thread::current().name().filter(|name| *name != "main").map(str::to_owned);
+    let Some(name) = name else { return skip("to run again in a user namespace a test needs a thread of its own") };
+    let me = std::env::current_exe().expect("this test");
+    let again = Command::new("unshare").args(namespace).arg(me).args(["--exact", &name]).env(INSIDE, "1").output();
+    let again = again.expect("started");
+    let said = String::from_utf8_lossy(&again.stdout);
+    assert!(again.status.success() && said.contains("1 passed"), "{name}, in a user namespace:\n{said}");
+    false
+}
+
 /// The first line that a program says of its version.
 pub fn version(program: &str) -> String {
     let output = Command::new(program).arg("--version").output().unwrap_or_else(|error| panic!("{program}: {error}"));

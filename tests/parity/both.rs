@@ -21,6 +21,14 @@ pub fn on_both<T: Debug + PartialEq + Send>(body: impl Fn(&mut dyn Arm) -> T + S
     body(&mut Simulator::new(Config::of(Era::Linux6_18)))
 }
 
+/// Whether the kernel that is asked, if one is, lets a body force receive buffers.
+pub fn may_force() -> bool {
+    #[cfg(all(feature = "netlink", target_os = "linux"))]
+    return super::kernel::may_force();
+    #[cfg(not(all(feature = "netlink", target_os = "linux")))]
+    true
+}
+
 /// What it sees on a simulator of 2.6.11.
 pub fn in_2005<T>(body: impl Fn(&mut dyn Arm) -> T) -> T {
     body(&mut Simulator::new(Config::of(Era::Linux2_6_11)))

@@ -12,7 +12,7 @@ use uevent::netlink::{NetlinkSocket, Protocol};
 use uevent::{Config, Era, MemInfo};
 
 use super::arm::{Arm, Ask, GROUP, Got, Sent, To};
-use super::tools::skip;
+use super::tools::{need_namespaces, skip};
 
 pub struct Kernel {
     protocol: Protocol,
@@ -40,8 +40,18 @@ fn net_core(name: &str) -> i32 {
     text.trim().parse().expect("a number")
 }
 
-/// Runs a test in a thread of its own, which ends with it: the namespace that a [`Kernel`] takes is the thread's.
-pub fn apart<R: Send>(test: impl FnOnce() -> R + Send) -> R {
+/// Whether receive buffers may be forced, for which it takes root in the first user namespace.
+pub fn may_force() -> bool {
+    let socket = NetlinkSocket::open(Protocol::Usersock, 0).expect("a socket");
+    setsockopt(&socket.as_fd(), RcvBufForce, &4096).is_ok() || skip("SO_RCVBUFFORCE needs root")
+}
+
+/// Runs a test in a thread of its own, which ends with it: the namespace that a [`Kernel`] takes is the thread's. That of
+/// an ordinary user runs in a user namespace, and not here.
+pub fn apart<R: Send>(test: impl FnOnce() -> Option<R> + Send) -> Option<R> {
+    if !need_namespaces() {
+        return None;
+    }
     std::thread::scope(|scope| scope.spawn(test).join()).unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -182,11 +182,7 @@ impl Lanes {
     #[inline(always)]
     fn unqueue(&mut self, at: usize) -> Lane {
         self.queued -= 1;
-        if at + 1 == self.queue.len() {
-            self.queue.pop().expect("it has one there") // As nearly always: nobody has to move up.
-        } else {
-            self.queue.remove(at)
-        }
+        self.queue.remove(at)
     }
 
     /// A lane that could run sleeps: it leaves its CPU, or the queue.
