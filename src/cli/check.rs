@@ -108,11 +108,11 @@ impl CheckArgs {
 
     fn question(&self) -> Result<Question, InputError> {
         let source = self.scenario.as_deref().map(Source::named);
-        if self.strategy != Strategy::Exhaustive && (self.preemptions.is_some() || self.steps.is_some()) {
+        let drawn = self.strategy != Strategy::Exhaustive;
+        if drawn && (self.preemptions.is_some() || self.steps.is_some()) {
             let expected = "--strategy exhaustive with it: a random search has no bounds";
             return Err(InputError::new("<command line>", "--preemptions or --steps", expected));
         }
-        let drawn = self.strategy != Strategy::Exhaustive;
         if (self.seed.is_some() && !drawn) || (self.depth.is_some() && self.strategy != Strategy::Pct) {
             let expected = "--strategy random or pct with --seed, and pct with --depth: nothing else is drawn";
             return Err(InputError::new("<command line>", "--seed or --depth", expected));
@@ -178,9 +178,7 @@ pub(super) fn check(args: &CheckArgs, out: &mut impl Write) -> Result<FoundSome,
 
 /// The first counterexample as files, beside the nearest run that passes.
 fn write_files(files: &Files, answer: &Answer) -> Result<(), Failure> {
-    let cases = answer.properties.iter().flat_map(|property| property.cases.iter().map(move |case| (property, case)));
-    let mut found = cases.filter_map(|(property, case)| Some((property, case.counterexample.as_ref()?)));
-    match found.next() {
+    match answer.counterexamples().next() {
         Some((property, found)) => {
             let nearest = found.nearest.as_ref().map(|nearest| (nearest.step, nearest.replay.as_str()));
             files.write_found(&format!("{} {}", property.id, property.title), &found.replay, nearest)
@@ -365,8 +363,7 @@ fn draw(answer: &Answer, out: &mut impl Write) -> io::Result<()> {
         }
     }
     writeln!(out)?;
-    let found = answer.properties.iter().flat_map(|property| property.cases.iter().map(move |case| (property, case)));
-    let mut found = found.filter_map(|(property, case)| Some((property, case.counterexample.as_ref()?)));
+    let mut found = answer.counterexamples();
     let Some((property, first)) = found.next() else {
         let unfinished = answer.properties.iter().flat_map(|property| &property.cases);
         let unfinished = unfinished.filter(|case| case.found == Found::NotFound).count() as u64;

@@ -17,10 +17,10 @@ use crate::learn::{lessons, print};
 #[derive(Args, Debug)]
 pub(super) struct LearnArgs {
     /// The number or the name of a lesson; left out: choose one
-    #[arg(value_name = "LESSON", value_parser = names::any_of(lesson_names), hide_possible_values = true)]
+    #[arg(value_name = "LESSON", value_parser = names::AnyOf(lesson_names), hide_possible_values = true)]
     lesson: Option<String>,
     /// The lesson as plain text, with its answers at the end
-    #[arg(long, value_name = "LESSON", value_parser = names::any_of(lesson_names), hide_possible_values = true, conflicts_with_all = ["lesson", "list"])]
+    #[arg(long, value_name = "LESSON", value_parser = names::AnyOf(lesson_names), hide_possible_values = true, conflicts_with_all = ["lesson", "list"])]
     print: Option<String>,
     /// All lessons
     #[arg(long, conflicts_with = "lesson")]

@@ -4,10 +4,11 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use uevent::netlink::OpenError;
 
 use super::Failure;
+use super::bar::style;
 use crate::live::feed::Feed;
 use crate::live::hear::{Broken, NotHeard};
 use crate::live::program::exit_code;
@@ -64,8 +65,7 @@ pub(super) struct Counter(ProgressBar);
 
 impl Counter {
     pub(super) fn new() -> Counter {
-        let style = ProgressStyle::with_template("{spinner} {elapsed} {msg}").expect("the template is written here");
-        Counter(ProgressBar::new_spinner().with_style(style))
+        Counter(ProgressBar::new_spinner().with_style(style("{spinner} {elapsed} {msg}")))
     }
 
     /// Shows this.

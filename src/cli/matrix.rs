@@ -118,8 +118,8 @@ impl MatrixArgs {
 /// Why no design of a survey has these values.
 fn no_design(fixed: &BTreeMap<String, String>) -> InputError {
     let error = |found: String, expected: String| InputError::new("<command line>", found, expected);
+    let values: BTreeSet<_> = Design::possible().flat_map(|design| design.names()).collect();
     for (axis, name) in fixed {
-        let values: BTreeSet<_> = Design::possible().flat_map(|design| design.names()).collect();
         let surveyed = |name: &str| values.contains(&(axis.as_str(), name));
         if !surveyed(name) {
             let names = Design::choices(axis).unwrap_or_default().into_iter().filter(|name| surveyed(name));

@@ -4,8 +4,8 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 
+use super::bar::bar;
 use super::files::Files;
 use super::run::{labels, recorded};
 use super::{Failure, Found, names, write_json};
@@ -30,7 +30,7 @@ const FEWER_ROWS: usize = 12;
 #[derive(Args, Debug)]
 pub(super) struct MuseumArgs {
     /// One exhibit, such as P18a or G16, or all of a property, such as P18; without it, a table of all
-    #[arg(value_name = "ID", value_parser = names::any_of(|| piece::all().iter().map(Piece::id).collect()), hide_possible_values = true)]
+    #[arg(value_name = "ID", value_parser = names::AnyOf(|| piece::all().iter().map(Piece::id).collect()), hide_possible_values = true)]
     id: Option<String>,
     #[command(flatten)]
     files: Files,
@@ -58,8 +58,7 @@ pub(super) fn museum(args: &MuseumArgs, out: &mut impl Write) -> Result<Found, F
         }
         return Ok(missing);
     }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} exhibits, {msg} done  {eta}");
-    let bar = ProgressBar::new(pieces.len() as u64).with_style(style.expect("the template is written here"));
+    let bar = bar(pieces.len() as u64, "{wide_bar} {pos}/{len} exhibits, {msg} done  {eta}");
     bar.enable_steady_tick(Duration::from_millis(200));
     let shown = piece::show(&pieces, &|piece| {
         bar.set_message(piece.id());

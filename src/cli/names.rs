@@ -60,14 +60,9 @@ pub(super) fn property() -> Named<&'static Property> {
     Named { find: |id| Property::from_id(&id.to_ascii_uppercase()), names }
 }
 
-/// Names that are looked for later, with more than these allowed.
-pub(super) fn any_of(names: fn() -> Vec<&'static str>) -> AnyOf {
-    AnyOf(names)
-}
-
-/// See [`any_of`].
+/// Takes any text, to be looked for later; these names are what it may be completed to.
 #[derive(Clone)]
-pub(super) struct AnyOf(fn() -> Vec<&'static str>);
+pub(super) struct AnyOf(pub fn() -> Vec<&'static str>);
 
 impl TypedValueParser for AnyOf {
     type Value = String;

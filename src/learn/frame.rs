@@ -170,24 +170,16 @@ impl LaneView {
     }
 }
 
-/// A number among the arguments.
-fn number(args: &Args, wanted: &str) -> Option<i64> {
-    args.iter().find_map(|(name, value)| match value {
-        Value::Int(n) if *name == wanted => Some(*n),
-        _ => None,
-    })
-}
-
 impl Wire {
     fn enter(&mut self, func: &str, args: &Args) {
-        let pid = |name| number(args, name).and_then(|n| i32::try_from(n).ok());
+        let pid = |name| words::int(args, name).and_then(|n| i32::try_from(n).ok());
         match func {
             "kobject_fork" => *self = Wire { pids: pid("parent").zip(pid("child")), ..Wire::default() },
             "cn_netlink_send" => *self = Wire::default(),
-            "alloc_skb" => self.asked = number(args, "size"),
+            "alloc_skb" => self.asked = words::int(args, "size"),
             "netlink_broadcast" => {
                 self.bytes = words::message(func, args).unwrap_or_default().to_vec();
-                self.truesize = number(args, "truesize").unwrap_or(0);
+                self.truesize = words::int(args, "truesize").unwrap_or(0);
             }
             _ => {}
         }
@@ -207,7 +199,7 @@ impl Wire {
 fn changes(event: &Event, queue: &Queue) -> bool {
     match &event.what {
         What::Call { func: "sk_data_ready" | "sk_error_report", args, .. } => {
-            number(args, "sock") == Some(queue.sock.into())
+            words::int(args, "sock") == Some(queue.sock.into())
         }
         What::Free { .. } | What::Wait { .. } => event.lane.as_str() == queue.listener,
         _ => false,

@@ -330,9 +330,9 @@ impl Piece {
         let finding = smallest.map(|smallest| &smallest.finding);
         let size = finding.map(Finding::size);
         let broken = finding.and_then(|finding| finding.found.first());
-        let (title, says) = match self {
-            Piece::Said(exhibit) => (exhibit.title, exhibit.says),
-            Piece::Seen(experiment) => (experiment.title, experiment.says),
+        let says = match self {
+            Piece::Said(exhibit) => exhibit.says,
+            Piece::Seen(experiment) => experiment.says,
         };
         let (date, who, source) = match self {
             Piece::Said(exhibit) => match exhibit.property.remarks.get(exhibit.remark) {
@@ -356,7 +356,7 @@ impl Piece {
         };
         Shown {
             id: self.id(),
-            title,
+            title: self.title(),
             date,
             who,
             source,

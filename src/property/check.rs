@@ -218,6 +218,15 @@ pub struct Answer {
     pub properties: Vec<PropertyAnswer>,
 }
 
+impl Answer {
+    /// What was found, each under its property.
+    pub fn counterexamples(&self) -> impl Iterator<Item = (&PropertyAnswer, &Counterexample)> {
+        self.properties.iter().flat_map(|property| {
+            property.cases.iter().filter_map(move |case| Some((property, case.counterexample.as_ref()?)))
+        })
+    }
+}
+
 /// What a check says of a property.
 #[derive(Clone, Debug, Serialize)]
 pub struct PropertyAnswer {

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use sim::LaneName;
 use sim::trace::{Args, Event, What};
-use sim::{LaneName, Value};
+
+use super::words;
 
 /// What happened to a listener's queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +85,5 @@ impl Queues {
 
 /// An argument that is a number; 0 if there is none.
 pub(crate) fn int(args: &Args, wanted: &str) -> i64 {
-    let of = |(name, value): &(&str, Value)| match value {
-        Value::Int(n) if *name == wanted => Some(*n),
-        _ => None,
-    };
-    args.iter().find_map(of).unwrap_or(0)
+    words::int(args, wanted).unwrap_or(0)
 }

@@ -175,6 +175,14 @@ pub(super) fn is_trivial(func: &str, args: &Args, rc: Option<i64>) -> bool {
     PREFIXES.iter().any(|prefix| func.starts_with(prefix)) || (silent && func != "yield" && !func.ends_with(')'))
 }
 
+/// A number among the arguments.
+pub(crate) fn int(args: &Args, wanted: &str) -> Option<i64> {
+    args.iter().find_map(|(name, value)| match value {
+        Value::Int(n) if *name == wanted => Some(*n),
+        _ => None,
+    })
+}
+
 /// The bytes of the message, if this is a broadcast.
 pub(crate) fn message<'a>(func: &str, args: &'a Args) -> Option<&'a [u8]> {
     args.iter().find_map(|(name, value)| match value {
