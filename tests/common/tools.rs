@@ -40,9 +40,13 @@ pub fn need_namespaces() -> bool {
         return true;
     }
     let namespace = ["--user", "--map-root-user", "--net"];
-    let may = Command::new("unshare").args(namespace).arg("true").output();
-    if !may.is_ok_and(|output| output.status.success()) {
-        return skip("this test needs root, or a user namespace, which unshare does not give");
+    let why = match Command::new("unshare").args(namespace).arg("true").output() {
+        Ok(output) if output.status.success() => None,
+        Ok(output) => Some(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+        Err(error) => Some(format!("unshare: {error}")),
+    };
+    if let Some(why) = why {
+        return skip(&format!("this test needs root or a user namespace: {why}"));
     }
     // A single test thread is not called like the test.
     let name = std::thread::current().name().filter(|name| *name != "main").map(str::to_owned);

@@ -4,22 +4,56 @@ use std::collections::BTreeMap;
 
 use forklab::testkit::{Arrival, Consumer, Format, Message, NumberStream, Order, Truth, View};
 
+/// What a reader knows of its stream: whether it is behind, and what is news.
+#[derive(Default)]
+struct Reader {
+    order: Order,
+    /// What has this number or a lower one was read from the truth.
+    known: u64,
+    lost: bool,
+    /// Nothing is queued: what is read now is newer than what was lost.
+    drained: bool,
+}
+
+impl Reader {
+    /// The bytes of a message, if it is one.
+    fn meet<'a>(&mut self, arrival: Arrival<'a>) -> Option<&'a [u8]> {
+        self.drained = arrival == Arrival::Nothing;
+        self.lost |= matches!(arrival, Arrival::Lost(_));
+        if let Arrival::Message(datagram) = arrival { Some(datagram.bytes) } else { None }
+    }
+
+    fn number(&mut self, message: &Message<'_>) -> Option<u64> {
+        let number = message.seqnum().ok()??;
+        self.lost |= self.order.saw(NumberStream::Seqnum, number).is_some();
+        Some(number)
+    }
+
+    fn is_news(&self, number: u64, latest: u64) -> bool {
+        number > self.known && number > latest
+    }
+
+    fn is_behind(&self) -> bool {
+        self.lost && self.drained
+    }
+
+    fn resynced(&mut self, truth: &Truth) {
+        (self.known, self.lost) = (truth.seqnum, false);
+    }
+}
+
 /// Devices by uevents: of each path the latest message, by its number.
 #[derive(Default)]
 pub struct Devices {
     /// By path: the number of the latest message about it, and whether it is there.
     paths: BTreeMap<Vec<u8>, (u64, bool)>,
-    order: Order,
-    known: u64,
-    lost: bool,
-    drained: bool,
+    reader: Reader,
 }
 
 impl Devices {
     fn hear(&mut self, bytes: &[u8]) -> Option<()> {
         let message = Message::parse(bytes).ok().filter(Message::is_terminated)?;
-        let number = message.seqnum().ok()??;
-        self.lost |= self.order.saw(NumberStream::Seqnum, number).is_some();
+        let number = self.reader.number(&message)?;
         let path = message.get("DEVPATH")?;
         match message.action() {
             b"add" => self.set(path, number, true),
@@ -35,7 +69,7 @@ impl Devices {
 
     fn set(&mut self, path: &[u8], number: u64, there: bool) {
         let latest = self.paths.entry(path.to_vec()).or_default();
-        if number > self.known && number > latest.0 {
+        if self.reader.is_news(number, latest.0) {
             *latest = (number, there);
         }
     }
@@ -47,21 +81,16 @@ impl Consumer for Devices {
     }
 
     fn handle(&mut self, arrival: Arrival<'_>) {
-        self.drained = arrival == Arrival::Nothing;
-        match arrival {
-            Arrival::Message(datagram) => drop(self.hear(datagram.bytes)),
-            Arrival::Lost(_) => self.lost = true,
-            _ => {}
-        }
+        let _understood = self.reader.meet(arrival).and_then(|bytes| self.hear(bytes));
     }
 
     fn needs_resync(&self) -> bool {
-        self.lost && self.drained
+        self.reader.is_behind()
     }
 
     fn resync(&mut self, truth: &Truth) {
         self.paths = truth.devices.iter().map(|path| (path.clone().into_bytes(), (truth.seqnum, true))).collect();
-        (self.known, self.lost) = (truth.seqnum, false);
+        self.reader.resynced(truth);
     }
 
     fn view(&self) -> View {
@@ -74,17 +103,12 @@ pub struct Forks {
     format: Format,
     /// By pid: its parent, and the number of the message that said so.
     parents: BTreeMap<i32, (i32, u64)>,
-    order: Order,
-    known: u64,
-    lost: bool,
-    /// Nothing is queued: what is read now is newer than what was lost.
-    drained: bool,
+    reader: Reader,
 }
 
 impl Forks {
     pub fn of(format: Format) -> Forks {
-        let (parents, order) = (BTreeMap::new(), Order::default());
-        Forks { format, parents, order, known: 0, lost: false, drained: false }
+        Forks { format, parents: BTreeMap::new(), reader: Reader::default() }
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Option<()> {
@@ -94,12 +118,11 @@ impl Forks {
             self.parents.insert(child, (parent, 0));
             return Some(());
         }
-        let number = message.seqnum().ok()??;
-        self.lost |= self.order.saw(NumberStream::Seqnum, number).is_some();
+        let number = self.reader.number(&message)?;
         let pid = |key| str::from_utf8(message.get(key)?).ok()?.parse().ok();
         let (parent, child) = (pid("PPID")?, pid("PID")?);
         let latest = self.parents.entry(child).or_default();
-        if number > self.known && number > latest.1 {
+        if self.reader.is_news(number, latest.1) {
             *latest = (parent, number);
         }
         Some(())
@@ -112,21 +135,16 @@ impl Consumer for Forks {
     }
 
     fn handle(&mut self, arrival: Arrival<'_>) {
-        self.drained = arrival == Arrival::Nothing;
-        match arrival {
-            Arrival::Message(datagram) => drop(self.hear(datagram.bytes)),
-            Arrival::Lost(_) => self.lost = true,
-            _ => {}
-        }
+        let _understood = self.reader.meet(arrival).and_then(|bytes| self.hear(bytes));
     }
 
     fn needs_resync(&self) -> bool {
-        self.lost && self.drained
+        self.reader.is_behind()
     }
 
     fn resync(&mut self, truth: &Truth) {
         self.parents = truth.parents().into_iter().map(|(pid, parent)| (pid, (parent, truth.seqnum))).collect();
-        (self.known, self.lost) = (truth.seqnum, false);
+        self.reader.resynced(truth);
     }
 
     fn view(&self) -> View {
