@@ -13,7 +13,7 @@ use forklab::lab::spec::{Spec, scenario};
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::random::Random;
 use sim::explore::{Ran, Verdict, search};
-use sim::{Chooser, Rule};
+use sim::{Lent, Rule};
 
 fn main() {
     println!("executions of a complete search: ours {}, loom {}", complete_ours(), complete_loom());
@@ -47,7 +47,7 @@ fn p18_ours(bencher: Bencher) {
     let scenario = scenario(&spec.source).expect("built in").expect("a scenario");
     let setup = spec.setup(Some(&scenario));
     let freed = AtomicU64::new(0);
-    let trial = |chooser: Box<dyn Chooser>| {
+    let trial = |chooser: Lent| {
         let seen = observe(&setup, &scenario, &[], chooser).expect("room for two tasks");
         let m = &seen.world.sys.m;
         let found = m.violations().iter().any(|violation| violation.rule == Rule::UseAfterFree);

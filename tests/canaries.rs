@@ -11,7 +11,7 @@ use sim::explore::{Ran, Trial, Verdict, search};
 use sim::lock::{Completion, Lock, Mode, WaitQueue};
 use sim::mm::{Cache, Kind, Site};
 use sim::touch::Shared;
-use sim::{Chooser, Config, Ended, Gfp, Machine, Rule};
+use sim::{Config, Ended, Gfp, Lent, Machine, Rule};
 
 const SITE: Site = Site("canary");
 
@@ -228,7 +228,7 @@ struct Told {
 }
 
 impl Trial for Told {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         let m = Machine::new(Config { cpus: 2, ..Config::default() }, chooser);
         (self.tell)(&m, self.guilty);
         let ended = m.run();

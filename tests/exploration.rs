@@ -13,7 +13,7 @@ use sim::explore::exhaustive::{Bounds, Exhaustive};
 use sim::explore::random::Random;
 use sim::explore::{Ran, Trial, Verdict, search};
 use sim::mm::{FaultRule, Times};
-use sim::{Chooser, Ended, Rule};
+use sim::{Ended, Lent, Rule};
 
 /// A scenario, and what was seen of it.
 struct Seen {
@@ -38,7 +38,7 @@ impl Seen {
 }
 
 impl Trial for Seen {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         let run = observe(&self.setup, &self.scenario, &self.faults, chooser).expect("room");
         let m = &run.world.sys.m;
         if run.ended != Ended::Stopped {

@@ -13,7 +13,7 @@ use forklab::museum::defects::ALL;
 use forklab::museum::experiment::Experiment;
 use sim::explore::exhaustive::{Bounds, Exhaustive};
 use sim::explore::{Ran, Verdict, search as search_all};
-use sim::{Chooser, Question};
+use sim::{Chooser, Lent, Question};
 use uevent::Fix;
 
 /// No search of this wing takes more; a story that does asks too much.
@@ -147,7 +147,7 @@ fn every_defect_is_found_in_the_genuine_kernel_and_none_in_the_mended_one() {
 fn the_explorer_finds_the_same_and_proves_the_same_in_as_many_executions() {
     for experiment in ALL {
         let explored = |mended| {
-            let trial = |chooser: Box<dyn Chooser>| {
+            let trial = |chooser: Lent| {
                 let (sys, _) = experiment.once(mended, chooser, |_| ());
                 let found = sys.m.violations().clone();
                 Ran { found, steps: sys.m.step(), placement: sys.m.placement_matters() }

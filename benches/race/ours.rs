@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use sim::explore::Ran;
 use sim::lock::{Completion, Lock, Mode};
-use sim::{Chooser, Config, Machine};
+use sim::{Config, Lent, Machine};
 
 struct State {
     m: Rc<Machine>,
@@ -21,7 +21,7 @@ struct State {
     reaper_done: Completion,
 }
 
-pub fn run(chooser: Box<dyn Chooser>) -> Ran {
+pub fn run(chooser: Lent) -> Ran {
     let m = Machine::new(Config { cpus: 4, ..Config::default() }, chooser);
     let state = Rc::new(State {
         m: m.clone(),

@@ -14,6 +14,11 @@ use rand_chacha::ChaCha8Rng;
 use crate::lane::LaneName;
 use crate::touch::{Access, Object};
 
+mod draws;
+
+pub use draws::Draws;
+pub(crate) use draws::ONE_IN;
+
 /// What is being decided.
 #[derive(Clone, Copy, Debug)]
 pub enum Question<'a> {
@@ -29,9 +34,10 @@ pub enum Question<'a> {
 pub const STOP: u32 = u32::MAX;
 
 /// What a chooser wants to be told. Each costs more than the one before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Needs {
     /// Questions with at least two answers, and how many they have; lanes need no names.
+    #[default]
     Numbers,
     /// Also the names of lanes, and who steps after a switch.
     Choices,
@@ -68,46 +74,81 @@ pub trait Chooser {
         None
     }
 
-    /// As a machine keeps it. One that is boxed already is not boxed again.
-    fn boxed(self) -> Box<dyn Chooser>
+    /// What the machine answers its own questions from until it gives them back, of a chooser that needs nothing.
+    fn lend(&mut self) -> Option<Draws> {
+        None
+    }
+
+    /// The machine gives back what is left of them.
+    fn take_back(&mut self, _draws: Draws) {}
+
+    /// 64 more random bits, since those that were lent are used up.
+    fn bits(&mut self) -> u64 {
+        0
+    }
+
+    /// As a machine has it. One that was lent already stays the same.
+    fn lent(self) -> Lent
     where
         Self: Sized + 'static,
     {
-        Box::new(self)
+        Lent(Rc::new(RefCell::new(self)))
     }
 }
 
-impl Chooser for Box<dyn Chooser> {
-    fn boxed(self) -> Box<dyn Chooser> {
+/// A chooser of any kind, lent to the machine that asks it. Whoever keeps it may lend it to one machine after the other.
+#[derive(Clone)]
+pub struct Lent(Rc<RefCell<dyn Chooser>>);
+
+impl<C: Chooser + 'static> From<Rc<RefCell<C>>> for Lent {
+    fn from(chooser: Rc<RefCell<C>>) -> Lent {
+        Lent(chooser)
+    }
+}
+
+impl Chooser for Lent {
+    fn lent(self) -> Lent {
         self
     }
 
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        (**self).choose(question, n)
+        self.0.borrow_mut().choose(question, n)
     }
 
     fn stepped(&mut self, lane: LaneName) {
-        (**self).stepped(lane);
+        self.0.borrow_mut().stepped(lane);
     }
 
     fn needs(&self) -> Needs {
-        (**self).needs()
+        self.0.borrow().needs()
     }
 
     fn touched(&mut self, object: Object, access: Access) {
-        (**self).touched(object, access);
+        self.0.borrow_mut().touched(object, access);
     }
 
     fn woke(&mut self, lane: LaneName) {
-        (**self).woke(lane);
+        self.0.borrow_mut().woke(lane);
     }
 
     fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
-        (**self).blocked(lane, object, access);
+        self.0.borrow_mut().blocked(lane, object, access);
     }
 
     fn objection(&self) -> Option<String> {
-        (**self).objection()
+        self.0.borrow().objection()
+    }
+
+    fn lend(&mut self) -> Option<Draws> {
+        self.0.borrow_mut().lend()
+    }
+
+    fn take_back(&mut self, draws: Draws) {
+        self.0.borrow_mut().take_back(draws);
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.0.borrow_mut().bits()
     }
 }
 

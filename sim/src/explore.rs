@@ -22,7 +22,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use crate::choice::{Choices, Chooser, Follow, Needs, Question, Recorder, STOP};
+use crate::choice::{Choices, Chooser, Draws, Follow, Lent, Needs, Question, Recorder, STOP};
 use crate::lane::LaneName;
 use crate::touch::{Access, Object};
 use crate::violation::Violation;
@@ -38,11 +38,11 @@ pub mod why;
 /// What is explored: one run from its first step to its last. The same answers give the same run.
 pub trait Trial: Sync {
     /// Runs it under this chooser.
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran;
+    fn run(&self, chooser: Lent) -> Ran;
 }
 
-impl<F: Fn(Box<dyn Chooser>) -> Ran + Sync> Trial for F {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+impl<F: Fn(Lent) -> Ran + Sync> Trial for F {
+    fn run(&self, chooser: Lent) -> Ran {
         self(chooser)
     }
 }
@@ -67,6 +67,11 @@ pub trait Strategy: Chooser {
     /// Hears what came of the run that it chose.
     fn ran(&mut self, _ran: &Ran) -> Counted {
         Counted::Run
+    }
+
+    /// What gives the answers of the current run again, by itself. `None`: whoever wants them must note them.
+    fn again(&self) -> Option<Lent> {
+        None
     }
 
     /// Once [`Strategy::next`] has said no: whether that was everything, and how much of it was given up.
@@ -151,11 +156,11 @@ pub struct Finding {
     pub steps: u64,
 }
 
-/// A strategy that outlives the runs it chooses, and the answers that it gave in the current one to questions with a choice.
+/// A strategy, which outlives the runs it chooses, and the answers that it gave in the current one.
 pub struct Asked<S> {
     /// The strategy.
     pub strategy: S,
-    /// The answers.
+    /// To questions with a choice; none if it lends draws to the machine: it can give them again.
     pub answers: Vec<u32>,
     /// Whether it broke the run off.
     stopped: bool,
@@ -174,42 +179,55 @@ impl<S: Strategy> Asked<S> {
         self.stopped = false;
         self.strategy.next()
     }
+
+    /// Gives the answers of the current run again.
+    #[must_use]
+    pub fn again(&self) -> Lent {
+        self.strategy.again().unwrap_or_else(|| Follow::new(self.answers.clone()).lent())
+    }
 }
 
-/// What a run gets of it.
-pub struct Lent<S>(pub Rc<RefCell<Asked<S>>>);
-
-impl<S: Chooser> Chooser for Lent<S> {
-    #[inline]
+impl<S: Chooser> Chooser for Asked<S> {
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        let asked = &mut *self.0.borrow_mut();
-        let answer = asked.strategy.choose(question, n);
+        let answer = self.strategy.choose(question, n);
         if answer == STOP {
-            asked.stopped = true;
+            self.stopped = true;
         } else if n > 1 {
-            asked.answers.push(answer);
+            self.answers.push(answer);
         }
         answer
     }
 
     fn stepped(&mut self, lane: LaneName) {
-        self.0.borrow_mut().strategy.stepped(lane);
+        self.strategy.stepped(lane);
     }
 
     fn needs(&self) -> Needs {
-        self.0.borrow().strategy.needs()
+        self.strategy.needs()
     }
 
     fn touched(&mut self, object: Object, access: Access) {
-        self.0.borrow_mut().strategy.touched(object, access);
+        self.strategy.touched(object, access);
     }
 
     fn woke(&mut self, lane: LaneName) {
-        self.0.borrow_mut().strategy.woke(lane);
+        self.strategy.woke(lane);
     }
 
     fn blocked(&mut self, lane: LaneName, object: Object, access: Access) {
-        self.0.borrow_mut().strategy.blocked(lane, object, access);
+        self.strategy.blocked(lane, object, access);
+    }
+
+    fn lend(&mut self) -> Option<Draws> {
+        self.strategy.lend()
+    }
+
+    fn take_back(&mut self, draws: Draws) {
+        self.strategy.take_back(draws);
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.strategy.bits()
     }
 }
 
@@ -217,7 +235,7 @@ impl<S: Chooser> Chooser for Lent<S> {
 pub fn run_once(trial: &dyn Trial, chooser: impl Chooser + 'static) -> Finding {
     let recorder = Recorder::new(chooser);
     let choices = recorder.choices();
-    let ran = trial.run(Box::new(recorder));
+    let ran = trial.run(recorder.lent());
     Finding { choices: choices.take(), found: ran.found, steps: ran.steps }
 }
 
@@ -245,9 +263,9 @@ pub fn search<S: Strategy + 'static>(
                 };
             }
         }
-        let ran = trial.run(Box::new(Lent(asked.clone())));
-        let Asked { strategy, answers, stopped } = &mut *asked.borrow_mut();
-        match strategy.ran(&ran) {
+        let ran = trial.run(asked.clone().into());
+        let counted = asked.borrow_mut().strategy.ran(&ran);
+        match counted {
             Counted::Run => executions += 1,
             Counted::Pruned => continue,
             Counted::Restart => {
@@ -256,8 +274,9 @@ pub fn search<S: Strategy + 'static>(
             }
         }
         if !ran.found.is_empty() {
-            let finding = run_once(trial, Follow::new(std::mem::take(answers)));
-            if *stopped {
+            let asked = asked.borrow();
+            let finding = run_once(trial, asked.again());
+            if asked.stopped {
                 // It was cut off behind what it found, and is told to its end now.
                 assert_eq!(finding.found.first(), ran.found.first(), "the same answers begin the same run");
             } else {

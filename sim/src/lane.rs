@@ -10,26 +10,43 @@
 //! placement that a 2.6.11 balancer could arrive at is among the runs.
 
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use crate::choice::{Question, STOP};
-use crate::machine::Machine;
+use crate::choice::{Chooser, Question, STOP};
+use crate::machine::{Config, Machine};
 use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
 
 mod end;
+mod held;
 mod name;
 mod queue;
+mod room;
 
+pub(crate) use held::{Held, IRQS_OFF, Parked, SLEEPING, irqs_off, is_atomic, preempt_count};
 pub use name::LaneName;
 pub(crate) use queue::Lanes;
 use queue::{Me, Stay};
+pub(crate) use room::Room;
 
 /// A lane of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lane(u32);
+pub struct Lane(NonZeroU32);
+
+impl Lane {
+    fn of(index: usize) -> Lane {
+        Lane(u32::try_from(index + 1).ok().and_then(NonZeroU32::new).expect("fewer lanes than 2^32 - 1"))
+    }
+
+    /// Where it stands among the lanes.
+    #[inline(always)]
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +59,6 @@ pub enum Ended {
     /// The chooser has seen enough ([`STOP`]): the lanes were dropped where they stood.
     Stopped,
 }
-
-type Work = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -61,55 +76,25 @@ pub(crate) struct LaneState {
     pub(crate) name: LaneName,
     state: State,
     cpu: Option<u32>,
-    work: Option<Work>,
     /// Looked at its condition after the run was over, and found that it holds: nobody had woken it.
     pub(crate) overslept: bool,
 }
 
-/// The locks that a lane holds, and what follows from them.
-#[derive(Default)]
-pub(crate) struct Locks {
-    /// `preempt_count()`: spinlocks held and explicit disables.
-    pub(crate) preempt_count: u32,
-    /// Depth of `local_irq_disable()`.
-    pub(crate) irqs_off: u32,
-    /// Names of the locks held, innermost last, the step in which each was taken, and whether it shuts others out for
-    /// [`lockdep`](crate::lockdep).
-    pub(crate) held: Vec<(&'static str, u64, bool)>,
-}
-
-impl Locks {
-    /// `in_atomic() || irqs_disabled()`.
-    pub(crate) fn is_atomic(&self) -> bool {
-        self.preempt_count > 0 || self.irqs_off > 0
-    }
-
-    /// Nothing is locked.
-    fn clear(&mut self) {
-        (self.preempt_count, self.irqs_off) = (0, 0);
-        self.held.clear();
-    }
-}
-
 impl Machine {
     /// Starts a lane; it takes its first step when it is chosen.
+    #[inline]
     pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
-        self.start(name.into(), Box::pin(work))
+        let lane = self.start(name.into());
+        self.move_in(lane, work);
+        lane
     }
 
-    fn start(&self, name: LaneName, work: Work) -> Lane {
+    fn start(&self, name: LaneName) -> Lane {
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = LaneState { name, state: State::Runnable, cpu: None, work: Some(work), overslept: false };
         self.saw_lanes(lanes.all.len() + 1);
-        let lane = lanes.all.insert(state);
-        let locks = &mut *self.locks.borrow_mut();
-        match locks.get_mut(lane) {
-            Some(locks) => locks.clear(),
-            None => locks.push(Locks::default()),
-        }
-        let lane = Lane(u32::try_from(lane).expect("fewer lanes than 2^32"));
+        let lane = Lane::of(lanes.all.insert(LaneState { name, state: State::Runnable, cpu: None, overslept: false }));
         lanes.enqueue(lane);
-        self.set_runnable(self.runnable.get() + 1);
+        self.runnable.set(self.runnable.get() + 1);
         self.tell_woken(name);
         lane
     }
@@ -142,76 +127,84 @@ impl Machine {
     pub fn settle_until(&self, enough: impl Fn() -> bool) {
         let mut context = Context::from_waker(Waker::noop());
         while !enough()
-            && let Some((lane, mut work)) = self.next_lane()
+            && let Some(lane) = self.next_lane()
         {
-            let polled = work.as_mut().poll(&mut context);
-            if polled.is_pending() {
-                self.lanes.borrow_mut().all[lane.0 as usize].work = Some(work);
-                continue;
+            let mut work = self.take_work(lane);
+            let ended = work.as_mut().poll(&mut context).is_ready();
+            if ended {
+                work.as_mut().clear();
             }
-            self.trace.emit(self, || What::End);
-            self.tell_left();
-            self.switch_to(None);
-            self.lanes.borrow_mut().remove(lane);
-            self.set_runnable(self.runnable.get() - 1);
+            self.put_work(lane, work);
+            if ended {
+                self.end(lane);
+            }
         }
         self.switch_to(None);
     }
 
-    /// Whose turn it is, and his future: the lane that a point decided for, else one of those that can run.
-    fn next_lane(&self) -> Option<(Lane, Work)> {
+    /// The lane that runs has come to its end.
+    fn end(&self, lane: Lane) {
+        self.trace.emit(self, || What::End);
+        self.tell_left();
+        if rare(self.nesting.get() != 0) {
+            self.hold_nothing();
+        }
+        self.current.set(None);
+        self.lanes.borrow_mut().remove(lane);
+        self.runnable.set(self.runnable.get() - 1);
+    }
+
+    /// Whose turn it is: the lane that a point decided for, else one of those that can run.
+    #[inline(always)]
+    fn next_lane(&self) -> Option<Lane> {
         if self.stopped.get() {
             return None;
         }
         let lanes = &mut *self.lanes.borrow_mut();
         let lane = match self.next.take() {
             Some(lane) => lane,
-            None => self.decide(lanes, self.current.get().and_then(|lane| lanes.goes_on(lane)))?,
+            None => match self.current.get().and_then(|lane| lanes.goes_on(lane)) {
+                None => self.decide(lanes, None)?,
+                me => self.decide_anew(lanes, me)?,
+            },
         };
         self.switch_to(Some(lane));
-        let state = &mut lanes.all[lane.0 as usize];
+        let state = &lanes.all[lane.index()];
         self.name.set(state.name);
         self.cpu.set(state.cpu.expect("a chosen lane is placed"));
         self.step.set(self.step.get() + 1);
         if self.told.get() {
-            self.chooser.borrow_mut().stepped(state.name);
+            self.ask(|chooser| chooser.stepped(state.name));
         }
-        Some((lane, state.work.take().expect("one poll at a time")))
+        Some(lane)
     }
 
-    /// Another lane runs, or none.
-    fn switch_to(&self, lane: Option<Lane>) {
-        self.current.set(lane);
-        self.atomic.set(lane.is_some_and(|lane| self.locks.borrow()[lane.0 as usize].is_atomic()));
-    }
-
-    /// Reads or changes what the lane that runs now has locked; `None` outside of every lane.
-    #[inline(always)]
-    pub(crate) fn locks<R>(&self, f: impl FnOnce(&mut Locks) -> R) -> Option<R> {
-        let lane = self.current.get()?;
-        let locks = &mut self.locks.borrow_mut()[lane.0 as usize];
-        let result = f(locks);
-        self.atomic.set(locks.is_atomic());
-        Some(result)
+    /// Its future was pending, though nothing keeps the lane: it waits for something outside of the machine.
+    #[cold]
+    #[inline(never)]
+    fn decide_anew(&self, lanes: &mut Lanes, me: Option<Me>) -> Option<Lane> {
+        self.decide(lanes, me)
     }
 
     /// Asks who steps next, and gives that lane a CPU. `None` if nobody can.
     #[inline(always)]
     fn decide(&self, lanes: &mut Lanes, me: Option<Me>) -> Option<Lane> {
-        let n = lanes.count(me, self.runnable.get());
+        let queue = lanes.queue_counts(me);
+        let n = self.runnable.get() - if queue { 0 } else { lanes.queued };
         let pick = match n {
             0 => return None,
             1 if !self.trace.is_explored() => 0,
+            _ if self.drawn.get() => self.draw(Question::Lane(&[]), n),
             _ => {
                 let names = if self.told.get() { lanes.names(me) } else { &[] };
-                self.chooser.borrow_mut().choose(Question::Lane(names), n)
+                self.ask(|chooser| chooser.choose(Question::Lane(names), n))
             }
         };
         if pick == STOP {
             self.stopped.set(true);
             return None;
         }
-        let (lane, placed) = lanes.turn(me, pick);
+        let (lane, placed) = lanes.turn(me, queue, pick);
         if placed {
             self.tell_placed();
         }
@@ -222,31 +215,40 @@ impl Machine {
     ///
     /// Hot code writes [`point!`](crate::point), which makes no future where nobody could get in.
     pub fn point(&self) -> Point<'_> {
-        let stay = if self.config().preempt && !self.in_atomic() { Stay::Preemptible } else { Stay::OnCpu };
-        Point { m: self, stay, left: false }
+        Point { m: self, stay: self.stay(), left: false }
+    }
+
+    /// How a lane in the kernel stands on its CPU.
+    #[inline]
+    fn stay(&self) -> Stay {
+        if self.config().preempt && !self.in_atomic() { Stay::Preemptible } else { Stay::OnCpu }
+    }
+
+    /// A point in the kernel as a future asks for it when it is polled first: whether the lane goes on at once.
+    #[inline]
+    pub(crate) fn goes_on(&self) -> bool {
+        self.passes() || self.goes_on_as(self.stay())
     }
 
     /// A point in the kernel at which nobody else could run and that nobody wants to hear of: it is passed, and true.
     #[inline(always)]
     #[must_use]
     pub fn passes(&self) -> bool {
-        let passes = !rare(!self.undisturbed.get());
+        let passes = !rare(self.runnable.get() >= self.crowd.get());
         if passes {
             self.step.set(self.step.get() + 1);
         }
         passes
     }
 
-    pub(crate) fn set_runnable(&self, runnable: u32) {
-        self.runnable.set(runnable);
-        self.look_around();
-    }
-
-    /// Decides what a point in the kernel then asks for as a flag. One that is atomic in a preemptible kernel is not counted
-    /// here: it finds out when it asks.
+    /// Says what a crowd is at a point in the kernel. One that is atomic in a preemptible kernel is not counted here: it finds
+    /// out when it asks.
     pub(crate) fn look_around(&self) {
-        let alone = self.runnable.get() <= 1 || (self.config().cpus == 1 && !self.config().preempt);
-        self.undisturbed.set(alone && !self.watched.get());
+        self.crowd.set(match self.config() {
+            _ if self.watched.get() => 0,
+            Config { cpus: 1, preempt: false, .. } => u32::MAX,
+            _ => 2,
+        });
     }
 
     /// Between two system calls of a task: any waiting lane may take the CPU.
@@ -268,7 +270,7 @@ impl Machine {
     fn step_on(&self) {
         self.step.set(self.step.get() + 1);
         if self.watched.get() {
-            self.chooser.borrow_mut().stepped(self.name.get());
+            self.ask(|chooser| chooser.stepped(self.name.get()));
         }
     }
 
@@ -276,8 +278,8 @@ impl Machine {
     pub(crate) fn sleep(&self, on: &'static str, patient: bool) -> Lane {
         let lane = self.current.get().expect("only a lane can wait");
         let lanes = &mut *self.lanes.borrow_mut();
-        lanes.all[lane.0 as usize].state = State::Waits { on, spins: false, patient, silent: false };
-        self.set_runnable(self.runnable.get() - 1);
+        lanes.all[lane.index()].state = State::Waits { on, spins: false, patient, silent: false };
+        self.runnable.set(self.runnable.get() - 1);
         lanes.leave_cpu(lane);
         self.tell_left();
         self.trace.emit(self, || What::Wait { on });
@@ -296,12 +298,12 @@ impl Machine {
     pub(crate) fn block(&self, lane: Lane, on: &'static str, (spins, silent): (bool, bool), access: Access) {
         let lanes = &mut *self.lanes.borrow_mut();
         // At the end of a run its lanes are gone before what they hold.
-        let Some(state) = lanes.all.get_mut(lane.0 as usize).filter(|lane| lane.state == State::Runnable) else {
+        let Some(state) = lanes.all.get_mut(lane.index()).filter(|lane| lane.state == State::Runnable) else {
             return;
         };
         state.state = State::Waits { on, spins, patient: false, silent };
         self.tell_blocked(state.name, Object::named(on), access);
-        self.set_runnable(self.runnable.get() - 1);
+        self.runnable.set(self.runnable.get() - 1);
         if spins {
             lanes.spin(lane, true);
             return;
@@ -321,11 +323,11 @@ impl Machine {
     /// Returns its name if it waited.
     pub(crate) fn unblock(&self, lane: Lane) -> Option<LaneName> {
         let lanes = &mut *self.lanes.borrow_mut();
-        let state = lanes.all.get_mut(lane.0 as usize)?;
+        let state = lanes.all.get_mut(lane.index())?;
         let State::Waits { spins, silent, .. } = state.state else { return None };
         state.state = State::Runnable;
         let name = state.name;
-        self.set_runnable(self.runnable.get() + 1);
+        self.runnable.set(self.runnable.get() + 1);
         if spins {
             lanes.spin(lane, false);
         } else {
@@ -344,10 +346,10 @@ impl Machine {
         let lane = self.current.get().expect("only a lane can die");
         {
             let lanes = &mut *self.lanes.borrow_mut();
-            lanes.all[lane.0 as usize].state = State::Dead;
+            lanes.all[lane.index()].state = State::Dead;
             lanes.leave_cpu(lane);
             self.tell_left();
-            self.set_runnable(self.runnable.get() - 1);
+            self.runnable.set(self.runnable.get() - 1);
         }
         std::future::pending().await
     }
@@ -376,7 +378,11 @@ impl Future for Point<'_> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if self.left { Poll::Ready(()) } else { self.ask() }
+        if self.left || self.m.goes_on_as(self.stay) {
+            return Poll::Ready(());
+        }
+        self.left = true;
+        Poll::Pending
     }
 }
 
@@ -385,39 +391,24 @@ impl Machine {
     fn is_alone(&self, stay: Stay) -> bool {
         self.runnable.get() <= 1 || (stay == Stay::OnCpu && self.config().cpus == 1)
     }
-}
 
-impl<'a> Point<'a> {
-    pub(crate) fn machine(&self) -> &'a Machine {
-        self.m
-    }
-
-    /// Lets the chooser say who goes on.
-    fn ask(&mut self) -> Poll<()> {
-        let m = self.m;
-        if m.is_alone(self.stay) && !m.trace.is_explored() {
-            m.step_on();
-            return Poll::Ready(());
-        }
-        let Some(me) = m.current.get() else {
-            m.step_on();
-            return Poll::Ready(());
-        };
-        let can = Me { lane: me, cpu: m.cpu.get(), stay: self.stay };
-        let next = m.decide(&mut m.lanes.borrow_mut(), Some(can));
-        match next {
-            Some(lane) if lane == me => {
-                if self.stay != Stay::OnCpu {
-                    m.tell_kept(); // Somebody else might have got the CPU.
-                }
-                m.step_on();
-                Poll::Ready(())
+    /// Lets the chooser say who goes on: the lane that runs, or else another one, for which it is to give way.
+    #[inline(never)]
+    fn goes_on_as(&self, stay: Stay) -> bool {
+        if let Some(lane) = self.current.get()
+            && (!self.is_alone(stay) || self.trace.is_explored())
+        {
+            let me = Me { lane, cpu: self.cpu.get(), stay };
+            let next = self.decide(&mut self.lanes.borrow_mut(), Some(me));
+            if next != Some(lane) {
+                self.next.set(next);
+                return false;
             }
-            next => {
-                m.next.set(next);
-                self.left = true;
-                Poll::Pending
+            if stay != Stay::OnCpu {
+                self.tell_kept(); // Somebody else might have got the CPU.
             }
         }
+        self.step_on();
+        true
     }
 }

@@ -53,7 +53,7 @@ pub mod touch;
 pub mod trace;
 pub mod violation;
 
-pub use choice::{Calm, Chooser, Question, Replay, Schedule, Seeded};
+pub use choice::{Calm, Chooser, Lent, Question, Replay, Schedule, Seeded};
 pub use errno::Errno;
 pub use lane::{Ended, Lane, LaneName};
 pub use machine::{Config, Machine};

@@ -5,11 +5,11 @@
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use smallvec::SmallVec;
 
-use crate::lane::{Lane, Point};
+use crate::lane::{self, IRQS_OFF, Lane, SLEEPING};
 use crate::machine::Machine;
 use crate::rare;
 use crate::touch::{Access, Object};
@@ -20,20 +20,16 @@ pub struct Mode {
     lock: &'static str,
     unlock: &'static str,
     exclusive: bool,
-    /// What it adds to `preempt_count()` and to the depth of `local_irq_disable()`.
-    preempt: u32,
-    irqs: u32,
+    /// Whether another lane may have to wait for one that holds or wants it so. A reader of an `rwlock_t` is let in by other
+    /// readers, though a writer waits; of a semaphore he is not, in the kernel.
+    shuts_out: bool,
+    /// What it adds to [`Machine::nesting`].
+    nesting: u32,
     /// Sleeps where others spin, and may sleep while it is held.
     sleeps: bool,
 }
 
 impl Mode {
-    /// Whether another lane may have to wait for one that holds or wants it so. A reader of an `rwlock_t` is let in by other
-    /// readers, though a writer waits; of a semaphore he is not, in the kernel.
-    fn shuts_out(&self) -> bool {
-        self.exclusive || self.sleeps
-    }
-
     fn access(&self) -> Access {
         if self.exclusive { Access::Write } else { Access::Read }
     }
@@ -43,7 +39,7 @@ macro_rules! modes {
     ($($name:ident $lock:literal $unlock:literal $exclusive:literal $irq:literal $sleeps:literal;)*) => {
         impl Mode {
             $(#[doc = concat!("`", $lock, "()` … `", $unlock, "()`.")]
-            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, preempt: !$sleeps as u32, irqs: $irq as u32, sleeps: $sleeps };)*
+            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, shuts_out: $exclusive || $sleeps, nesting: if $sleeps { SLEEPING } else { 1 + $irq as u32 * IRQS_OFF }, sleeps: $sleeps };)*
         }
     };
 }
@@ -91,7 +87,7 @@ impl Lock {
         if mode.sleeps {
             m.might_sleep("kernel/rwsem.c:down()");
         }
-        Take { lock: self, mode, point: m.point(), queued: false }
+        Take { lock: self, m, mode, queued: false }
     }
 
     /// The same where nobody could get in before and the lock is free; `None` where [`Lock::take`] must be awaited. Hot code
@@ -135,14 +131,15 @@ impl Lock {
     #[inline(never)]
     fn hold(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.locks(|locks| {
-            locks.preempt_count += mode.preempt;
-            locks.irqs_off += mode.irqs;
-            if rare(!locks.held.is_empty()) {
-                m.note_lock_order(self.name, mode.shuts_out(), &locks.held);
+        if m.current.get().is_some() {
+            let held = &mut *m.held.borrow_mut();
+            let nesting = m.nesting.get();
+            m.nesting.set(nesting + mode.nesting);
+            if rare(nesting != 0) {
+                m.note_lock_order(self.name, mode.shuts_out, held);
             }
-            locks.held.push((self.name, m.step(), mode.shuts_out()));
-        });
+            held.push(lane::Held { lock: self.name, step: m.step(), shuts_out: mode.shuts_out });
+        }
         if m.trace.is_seen() {
             self.tell(m, mode.access(), mode.lock);
         }
@@ -157,15 +154,15 @@ impl Lock {
         if m.trace.is_seen() {
             self.tell(m, Access::Release, mode.unlock);
         }
-        m.locks(|locks| {
-            locks.preempt_count -= mode.preempt;
-            locks.irqs_off -= mode.irqs;
+        if m.current.get().is_some() {
+            let held = &mut *m.held.borrow_mut();
+            m.nesting.set(m.nesting.get() - mode.nesting);
             // Nearly always the innermost: locks are released in the order of a stack.
-            match locks.held.last() {
-                Some((name, ..)) if std::ptr::eq(*name, self.name) => locks.held.truncate(locks.held.len() - 1),
-                _ => let_go(&mut locks.held, self.name),
+            match held.last() {
+                Some(last) if std::ptr::eq(last.lock, self.name) => held.truncate(held.len() - 1),
+                _ => let_go(held, self.name),
             }
-        });
+        }
         // All of them: who gets the lock now is decided when they step.
         if rare(self.waited_for.get()) {
             self.tell_waiters(m);
@@ -176,8 +173,8 @@ impl Lock {
 /// One that is not the innermost is released.
 #[cold]
 #[inline(never)]
-fn let_go(held: &mut Vec<(&'static str, u64, bool)>, lock: &'static str) {
-    let at = held.iter().rposition(|(name, ..)| *name == lock);
+fn let_go(held: &mut Vec<lane::Held>, lock: &'static str) {
+    let at = held.iter().rposition(|held| held.lock == lock);
     held.remove(at.expect("the lane holds what it releases"));
 }
 
@@ -196,8 +193,8 @@ macro_rules! take {
 #[must_use = "a lock is taken where this is awaited"]
 pub struct Take<'a> {
     lock: &'a Lock,
+    m: &'a Machine,
     mode: &'static Mode,
-    point: Point<'a>,
     /// The lane stands in the lock's list of waiters.
     queued: bool,
 }
@@ -205,40 +202,58 @@ pub struct Take<'a> {
 impl<'a> Future for Take<'a> {
     type Output = Held<'a>;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Held<'a>> {
-        let (lock, mode, m) = (self.lock, self.mode, self.point.machine());
-        if !self.queued && !lock.is_taken(mode) && Pin::new(&mut self.point).poll(context).is_ready() {
-            lock.hold(m, mode);
-            return Poll::Ready(Held { lock, m, mode });
-        }
-        self.stand(m)
+    // The guard is made where it stays: one that is returned by a call is copied, and waits for that.
+    #[inline(always)]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Held<'a>> {
+        let Take { lock, m, mode, .. } = *self;
+        if self.is_held() { Poll::Ready(Held { lock, m, mode }) } else { Poll::Pending }
     }
 }
 
 impl<'a> Take<'a> {
+    /// Takes the lock if it can be had now.
+    #[inline(never)]
+    fn is_held(&mut self) -> bool {
+        let Take { lock, m, mode, queued } = *self;
+        let free = if queued { self.comes_up() } else { !lock.is_taken(mode) && m.goes_on() };
+        if free {
+            lock.hold(m, mode);
+        } else {
+            self.stand();
+        }
+        free
+    }
+
     /// Somebody else is let in, or has the lock.
-    fn stand(&mut self, m: &'a Machine) -> Poll<Held<'a>> {
-        let (lock, mode) = (self.lock, self.mode);
+    fn stand(&mut self) {
+        let Take { lock, m, mode, queued } = *self;
+        if queued {
+            return; // Only a run that is over looks in here without being chosen.
+        }
+        self.queued = true;
         let me = m.current().expect("outside of every lane nobody else can run");
-        if !self.queued {
-            self.queued = true;
-            lock.waiters.borrow_mut().push((me, mode));
-            lock.waited_for.set(true);
-            if lock.is_taken(mode) {
-                m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
-            }
-            return Poll::Pending;
-        }
+        lock.waiters.borrow_mut().push((me, mode));
+        lock.waited_for.set(true);
         if lock.is_taken(mode) {
-            return Poll::Pending; // Only a run that is over looks in here without being chosen.
+            m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
         }
-        let mut waiters = lock.waiters.borrow_mut();
-        let at = waiters.iter().position(|(lane, _)| *lane == me).expect("it stands there");
-        waiters.remove(at);
+    }
+
+    /// One of those who stand before the lock runs again, and leaves them if it is free.
+    fn comes_up(&mut self) -> bool {
+        let Take { lock, m, mode, .. } = *self;
+        if lock.is_taken(mode) {
+            return false;
+        }
+        let waiters = &mut *lock.waiters.borrow_mut();
+        let is_me = |(lane, _): &(Lane, &Mode)| Some(*lane) == m.current();
+        if waiters.len() == 1 {
+            waiters.clear(); // As nearly always.
+        } else {
+            waiters.remove(waiters.iter().position(is_me).expect("it stands there"));
+        }
         lock.waited_for.set(!waiters.is_empty());
-        drop(waiters);
-        lock.hold(m, mode);
-        Poll::Ready(Held { lock, m, mode })
+        true
     }
 }
 
@@ -284,7 +299,7 @@ impl WaitQueue {
         condition: F,
     ) -> WaitEvent<'a, F> {
         m.might_sleep(on);
-        WaitEvent { queue: self, on, patient, condition, point: m.point(), sleeps: false }
+        WaitEvent { wait: Wait { queue: self, m, on, patient, begun: Begun::No }, condition }
     }
 
     /// Whether nobody sleeps here.
@@ -311,26 +326,51 @@ impl WaitQueue {
 /// A lane that waits for a condition; see [`WaitQueue::wait_event`]. Written out, as one future is cheaper than three.
 #[must_use = "a condition is waited for where this is awaited"]
 pub struct WaitEvent<'a, F> {
-    queue: &'a WaitQueue,
-    on: &'static str,
-    patient: bool,
+    wait: Wait<'a>,
     condition: F,
-    point: Point<'a>,
-    /// The condition did not hold when it was last looked at.
-    sleeps: bool,
 }
 
 impl<F: FnMut() -> bool + Unpin> Future for WaitEvent<'_, F> {
     type Output = ();
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let m = self.point.machine();
-        if !self.sleeps && Pin::new(&mut self.point).poll(context).is_pending() {
-            return Poll::Pending;
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let WaitEvent { wait, condition } = &mut *self;
+        wait.poll(condition)
+    }
+}
+
+/// How far a lane has come that waits for a condition.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    No,
+    /// Others were let in, or may have been.
+    Yes,
+    /// The condition did not hold when it was last looked at.
+    Sleeps,
+}
+
+/// What is the same for all conditions.
+struct Wait<'a> {
+    queue: &'a WaitQueue,
+    m: &'a Machine,
+    on: &'static str,
+    patient: bool,
+    begun: Begun,
+}
+
+impl Wait<'_> {
+    #[inline]
+    fn poll(&mut self, condition: impl FnOnce() -> bool) -> Poll<()> {
+        let m = self.m;
+        if self.begun == Begun::No {
+            self.begun = Begun::Yes;
+            if !m.goes_on() {
+                return Poll::Pending;
+            }
         }
-        let holds = (self.condition)();
-        if rare(self.sleeps && m.closing.get()) {
+        let holds = condition();
+        if rare(self.begun == Begun::Sleeps && m.closing.get()) {
             // The run is over, and this lane was never woken: it says whether it should have been.
             m.overslept(holds);
             return Poll::Pending;
@@ -338,7 +378,7 @@ impl<F: FnMut() -> bool + Unpin> Future for WaitEvent<'_, F> {
         if holds {
             return Poll::Ready(());
         }
-        self.sleeps = true;
+        self.begun = Begun::Sleeps;
         // Others look while it goes to sleep: at this queue, too.
         let lane = m.sleep(self.on, self.patient);
         self.queue.0.borrow_mut().push(lane);
@@ -381,13 +421,38 @@ impl Completion {
     }
 
     /// Models `kernel/sched.c:wait_for_completion()`.
-    pub async fn wait_for_completion(&self, m: &Machine) {
+    #[inline]
+    pub fn wait_for_completion<'a>(&'a self, m: &'a Machine) -> WaitForCompletion<'a> {
+        let on = "kernel/sched.c:wait_for_completion()";
+        m.might_sleep(on);
+        WaitForCompletion {
+            completion: self,
+            wait: Wait { queue: &self.wait, m, on, patient: false, begun: Begun::No },
+        }
+    }
+}
+
+/// A lane that waits for a completion; see [`Completion::wait_for_completion`].
+#[must_use = "a completion is waited for where this is awaited"]
+pub struct WaitForCompletion<'a> {
+    completion: &'a Completion,
+    wait: Wait<'a>,
+}
+
+impl Future for WaitForCompletion<'_> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        let WaitForCompletion { completion: Completion { done, object, .. }, wait } = &mut *self;
+        let m = wait.m;
         let is_done = || {
-            m.touch(self.object, Access::Read);
-            self.done.get() > 0
+            m.touch(*object, Access::Read);
+            done.get() > 0
         };
-        self.wait.wait_event(m, "kernel/sched.c:wait_for_completion()", false, is_done).await;
-        m.touch(self.object, Access::Write);
-        self.done.set(self.done.get() - 1);
+        ready!(wait.poll(is_done));
+        m.touch(*object, Access::Write);
+        done.set(done.get() - 1);
+        Poll::Ready(())
     }
 }

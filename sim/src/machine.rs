@@ -4,8 +4,8 @@ use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::choice::{Calm, Chooser, Needs, Question};
-use crate::lane::{Lane, LaneName, Lanes, Locks};
+use crate::choice::{Chooser, Draws, Lent, Needs, Question};
+use crate::lane::{Held, Lane, LaneName, Lanes, Parked, Room, irqs_off, is_atomic, preempt_count};
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -36,8 +36,14 @@ pub struct Machine {
     pub(crate) current: Cell<Option<Lane>>,
     pub(crate) name: Cell<LaneName>,
     pub(crate) cpu: Cell<u32>,
-    /// Whether the current lane must not sleep, so that asking costs a flag.
-    pub(crate) atomic: Cell<bool>,
+    /// How deep the lane that runs is in locks: see [`Mode`](crate::lock::Mode).
+    pub(crate) nesting: Cell<u32>,
+    /// The locks that it holds, innermost last.
+    pub(crate) held: RefCell<Vec<Held>>,
+    /// What the other lanes hold, beside the lanes, so that a lock changes it while a lane is being looked at.
+    pub(crate) parked: RefCell<Vec<Parked>>,
+    /// How many of them hold anything.
+    pub(crate) holders: Cell<u32>,
     /// Decided at a point, taken up by the executor.
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
@@ -46,10 +52,13 @@ pub struct Machine {
     pub(crate) told: Cell<bool>,
     /// The chooser wants to hear of every step.
     pub(crate) watched: Cell<bool>,
-    /// Neither is there anybody who could run beside the current lane, nor does the chooser want to hear of steps.
-    pub(crate) undisturbed: Cell<bool>,
+    /// With so many runnable lanes somebody could get in at a point in the kernel. None, if the chooser wants to hear of each.
+    pub(crate) crowd: Cell<u32>,
     /// The chooser has seen enough.
     pub(crate) stopped: Cell<bool>,
+    /// The answers are taken from here, and the chooser is not asked.
+    pub(crate) drawn: Cell<bool>,
+    draws: Cell<Draws>,
     /// Which CPU a lane runs on mattered: there were more lanes than CPUs, or somebody asked.
     pub(crate) placement: Cell<bool>,
     /// How many things each lane has made that an explorer tells apart.
@@ -59,9 +68,10 @@ pub struct Machine {
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
-    /// What each lane has locked, beside the lanes, so that a lock changes it while a lane is being looked at.
-    pub(crate) locks: RefCell<Vec<Locks>>,
-    pub(crate) chooser: RefCell<Box<dyn Chooser>>,
+    /// What the lanes are made of, by their numbers. Room is left for the next lane of that number.
+    pub(crate) rooms: RefCell<Vec<Room>>,
+    /// Nobody between two runs: all is calm then.
+    pub(crate) chooser: RefCell<Option<Lent>>,
     /// Counters, the fault injector, and what all caches share.
     pub mem: Memory,
     /// The general caches behind `kmalloc()`.
@@ -73,6 +83,19 @@ pub struct Machine {
     pub(crate) lock_order: LockOrder,
     /// How often a lane found a lock taken, by its name.
     lock_waits: RefCell<BTreeMap<&'static str, u64>>,
+}
+
+/// To clear a map that is empty, as nearly always, takes as long as a step.
+pub(crate) fn empty<K, V>(map: &mut BTreeMap<K, V>) {
+    if !map.is_empty() {
+        map.clear();
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.give_back();
+    }
 }
 
 thread_local! {
@@ -90,30 +113,35 @@ impl Machine {
         assert!((1..=64).contains(&config.cpus), "a machine has a CPU, and at most 64");
         assert!(config.smp_cache_bytes.is_power_of_two(), "a cache line is a power of two");
         if let Some(machine) = SPARE.take().filter(|machine| machine.config == config) {
-            *machine.chooser.borrow_mut() = chooser.boxed();
+            *machine.chooser.borrow_mut() = Some(chooser.lent());
             machine.serve();
             return machine;
         }
         let machine = Rc::new(Machine {
             lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
-            locks: RefCell::default(),
+            rooms: RefCell::default(),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
             name: Cell::default(),
             cpu: Cell::new(0),
-            atomic: Cell::new(false),
+            nesting: Cell::new(0),
+            held: RefCell::default(),
+            parked: RefCell::default(),
+            holders: Cell::new(0),
             next: Cell::new(None),
             runnable: Cell::new(0),
             told: Cell::new(true),
             watched: Cell::new(false),
-            undisturbed: Cell::new(false),
+            crowd: Cell::new(0),
             stopped: Cell::new(false),
+            drawn: Cell::new(false),
+            draws: Cell::default(),
             placement: Cell::new(false),
             made: RefCell::default(),
             runs: Cell::new(0),
             closing: Cell::new(false),
-            chooser: RefCell::new(chooser.boxed()),
+            chooser: RefCell::new(Some(chooser.lent())),
             mem: Memory::default(),
             kmalloc: Cache::default(),
             trace: Trace::default(),
@@ -156,9 +184,9 @@ impl Machine {
 
     /// What is not carried from run to run is as it was made. By its fields, so that none is forgotten.
     fn end_run(&self) {
+        self.give_back();
         let Machine {
             current,
-            atomic,
             next,
             runnable,
             stopped,
@@ -170,11 +198,17 @@ impl Machine {
             lock_waits,
             // Looked for anew when there is a chooser.
             told: _,
+            drawn: _,
+            draws: _,
             watched: _,
-            undisturbed: _,
+            crowd: _,
             // Empty between two runs.
             lanes: _,
-            locks: _,
+            rooms: _,
+            nesting: _,
+            held: _,
+            parked: _,
+            holders: _,
             // What a machine is, or carries: each of the callers has its own way with them.
             config: _,
             step: _,
@@ -187,16 +221,15 @@ impl Machine {
             lock_order: _,
         } = self;
         current.set(None);
-        atomic.set(false);
         next.set(None);
         runnable.set(0);
         stopped.set(false);
-        made.borrow_mut().clear();
+        empty(&mut made.borrow_mut());
         runs.set(0);
         closing.set(false);
-        *chooser.borrow_mut() = Calm.boxed();
+        *chooser.borrow_mut() = None;
         trace.forget();
-        lock_waits.borrow_mut().clear();
+        empty(&mut lock_waits.borrow_mut());
     }
 
     /// This machine once more, between two runs, in the place of one of its kind that is used up, and in its room: its memory,
@@ -224,7 +257,15 @@ impl Machine {
 
     /// Does what the chooser needs to be done.
     fn serve(&self) {
-        let needs = self.chooser.borrow().needs();
+        let lent = self.ask(|chooser| chooser.lend());
+        self.drawn.set(lent.is_some());
+        let needs = match lent {
+            Some(draws) => {
+                self.draws.set(draws);
+                Needs::Numbers
+            }
+            None => self.ask(|chooser| chooser.needs()),
+        };
         self.told.set(needs >= Needs::Choices);
         self.watched.set(needs >= Needs::Steps);
         self.look_around();
@@ -255,7 +296,8 @@ impl Machine {
     /// The run proper begins: steps count from 1 again, `chooser` answers from here on, and what was found before is no part
     /// of it. For use between two runs.
     pub fn begin(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = chooser.boxed();
+        self.give_back();
+        *self.chooser.borrow_mut() = Some(chooser.lent());
         self.step.set(0);
         self.violations.borrow_mut().clear();
         self.runs.set(self.runs.get() + 1);
@@ -264,20 +306,58 @@ impl Machine {
 
     /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
     pub fn hand_over(&self, chooser: impl Chooser + 'static) {
-        *self.chooser.borrow_mut() = chooser.boxed();
+        self.give_back();
+        *self.chooser.borrow_mut() = Some(chooser.lent());
         self.stopped.set(false);
         self.serve();
     }
 
+    /// Asks or tells the chooser. Nobody is calm.
+    #[inline(always)]
+    pub(crate) fn ask<R: Default>(&self, f: impl FnOnce(&mut Lent) -> R) -> R {
+        match &mut *self.chooser.borrow_mut() {
+            Some(chooser) => f(chooser),
+            None => R::default(),
+        }
+    }
+
     /// Asks the chooser; `n` answers are possible. A question with one answer is not asked.
     pub fn choose(&self, question: Question<'_>, n: u32) -> u32 {
-        if n < 2 { 0 } else { self.chooser.borrow_mut().choose(question, n).min(n - 1) }
+        if n < 2 {
+            0
+        } else if self.drawn.get() {
+            self.draw(question, n)
+        } else {
+            self.ask(|chooser| chooser.choose(question, n)).min(n - 1)
+        }
+    }
+
+    /// An answer from what the chooser has lent.
+    #[inline(always)]
+    pub(crate) fn draw(&self, question: Question<'_>, n: u32) -> u32 {
+        let mut draws = self.draws.get();
+        let answer = draws.answer(question, n, || self.more_bits());
+        self.draws.set(draws);
+        answer
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn more_bits(&self) -> u64 {
+        self.ask(|chooser| chooser.bits())
+    }
+
+    /// The chooser has what is left of the draws that it lent.
+    fn give_back(&self) {
+        if self.drawn.replace(false) {
+            self.ask(|chooser| chooser.take_back(self.draws.get()));
+        }
     }
 
     /// What the chooser objects to, see [`Chooser::objection`].
     #[must_use]
     pub fn objection(&self) -> Option<String> {
-        self.chooser.borrow().objection()
+        self.ask(|chooser| chooser.objection())
     }
 
     /// Notes a broken rule, in the current step and lane.
@@ -324,7 +404,7 @@ impl Machine {
     #[inline]
     #[must_use]
     pub fn in_atomic(&self) -> bool {
-        self.atomic.get()
+        is_atomic(self.nesting.get())
     }
 
     /// Models `kernel/sched.c:__might_sleep()`: called by everything that may sleep, whether it then does or not.
@@ -342,11 +422,11 @@ impl Machine {
 
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
-        let locks = self.locks(|locks| {
-            let held = locks.held.iter().map(|(lock, step, _)| format!("{lock} was taken in step {step}"));
-            (u32::from(locks.preempt_count > 0), u32::from(locks.irqs_off > 0), held.collect::<Vec<_>>().join(", "))
-        });
-        let (atomic, irqs, held) = locks.expect("only a lane is atomic");
+        let taken = |held: &Held| format!("{} was taken in step {}", held.lock, held.step);
+        let held =
+            self.held(|held| held.iter().map(taken).collect::<Vec<_>>().join(", ")).expect("only a lane is atomic");
+        let nesting = self.nesting.get();
+        let (atomic, irqs) = (u32::from(preempt_count(nesting) > 0), u32::from(irqs_off(nesting) > 0));
         let text = format!(
             "Debug: sleeping function called from invalid context at {place}\nin_atomic():{atomic}, irqs_disabled():{irqs}"
         );

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::choice::Chooser;
 use crate::lane::LaneName;
 use crate::machine::Machine;
 use crate::violation::Rule;
@@ -121,16 +122,16 @@ impl Machine {
     #[inline(never)]
     fn tell_touched(&self, object: Object, access: Access) {
         if self.current().is_some() && !self.closing.get() {
-            self.chooser.borrow_mut().touched(object, access);
+            self.ask(|chooser| chooser.touched(object, access));
         }
     }
 
     /// The step that runs began by taking a CPU.
+    #[inline]
     pub(crate) fn tell_placed(&self) {
         if self.trace.is_explored() && !self.closing.get() {
-            let chooser = &mut *self.chooser.borrow_mut();
-            chooser.touched(RUNQUEUE, Access::Write);
-            chooser.touched(CPUS, Access::Write);
+            self.ask(|chooser| chooser.touched(RUNQUEUE, Access::Write));
+            self.ask(|chooser| chooser.touched(CPUS, Access::Write));
         }
     }
 
@@ -140,16 +141,17 @@ impl Machine {
     }
 
     /// The step that runs gives its lane's CPU up.
+    #[inline]
     pub(crate) fn tell_left(&self) {
         if self.trace.is_explored() && !self.closing.get() {
-            self.chooser.borrow_mut().touched(CPUS, Access::Write);
+            self.ask(|chooser| chooser.touched(CPUS, Access::Write));
         }
     }
 
     /// This lane cannot go on as long as the object is as it is; what it would do next with it.
     pub(crate) fn tell_blocked(&self, lane: LaneName, object: Object, access: Access) {
         if self.trace.is_explored() {
-            self.chooser.borrow_mut().blocked(lane, object, access);
+            self.ask(|chooser| chooser.blocked(lane, object, access));
         }
     }
 
@@ -157,7 +159,7 @@ impl Machine {
     #[inline]
     pub(crate) fn tell_woken(&self, lane: LaneName) {
         if self.trace.is_explored() && !self.closing.get() {
-            self.chooser.borrow_mut().woke(lane);
+            self.ask(|chooser| chooser.woke(lane));
         }
     }
 
@@ -261,7 +263,7 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some(held) = m.locks(|locks| locks.held.iter().map(|(lock, ..)| *lock).collect::<Vec<_>>()) else {
+        let Some(held) = m.held(|held| held.iter().map(|held| held.lock).collect::<Vec<_>>()) else {
             return;
         };
         let lane = m.lane_name();

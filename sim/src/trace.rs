@@ -295,11 +295,12 @@ impl Trace {
     /// Nobody looks any more.
     pub(crate) fn forget(&self) {
         let Trace { on, seen, explored, hash, sinks } = self;
-        on.set(false);
-        seen.set(false);
         explored.set(false);
-        hash.take();
-        sinks.borrow_mut().clear();
+        seen.set(false);
+        if on.replace(false) {
+            hash.take();
+            sinks.borrow_mut().clear();
+        }
     }
 
     /// An explorer wants to hear what is touched.

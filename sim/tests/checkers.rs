@@ -10,12 +10,12 @@ use forklab_sim::explore::exhaustive::{Bounds, Exhaustive};
 use forklab_sim::explore::{Ran, Verdict, search};
 use forklab_sim::lock::{Completion, Lock, Mode, WaitQueue};
 use forklab_sim::touch::{Access, Object, Shared};
-use forklab_sim::{Chooser, Config, Ended, Machine, Rule};
+use forklab_sim::{Config, Ended, Lent, Machine, Rule};
 
 /// What was found in any of all runs of a story on two CPUs.
 fn found(tell: impl Fn(&Rc<Machine>) + Sync) -> BTreeSet<String> {
     let all = std::sync::Mutex::new(BTreeSet::new());
-    let trial = |chooser: Box<dyn Chooser>| {
+    let trial = |chooser: Lent| {
         let m = Machine::new(Config { cpus: 3, ..Config::default() }, chooser);
         tell(&m);
         let ended = m.run();

@@ -9,7 +9,7 @@ use forklab_sim::explore::exhaustive::{Bounds, Exhaustive};
 use forklab_sim::explore::{Ran, Trial, Verdict, search};
 use forklab_sim::lock::{Lock, Mode, WaitQueue};
 use forklab_sim::touch::Shared;
-use forklab_sim::{Chooser, Config, Machine};
+use forklab_sim::{Config, Lent, Machine};
 
 /// One access of a lane.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +39,7 @@ struct Ops<'a> {
 }
 
 impl Trial for Ops<'_> {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         let m = Machine::new(Config { cpus: self.cpus, preempt: self.preempt, ..Config::default() }, chooser);
         let vars = Rc::new(NAMES.map(|name| Shared::new(name, 0u64)));
         let locks = Rc::new(LOCKS.map(Lock::new));
@@ -141,7 +141,7 @@ fn with_fewer_cpus_than_lanes_nothing_is_left_out_either() {
 
 #[test]
 fn a_sleeper_is_woken_in_every_order() {
-    let trial = |chooser: Box<dyn Chooser>| {
+    let trial = |chooser: Lent| {
         let m = Machine::new(Config { cpus: 4, ..Config::default() }, chooser);
         let (queue, flag) = (Rc::new(WaitQueue::default()), Rc::new(Shared::new("flag", 0)));
         let (q, f, m2) = (queue.clone(), flag.clone(), m.clone());

@@ -12,7 +12,7 @@ use forklab_sim::explore::why::why;
 use forklab_sim::explore::{Ran, Strategy, Trial, Verdict, run_once, search};
 use forklab_sim::lock::{Lock, Mode};
 use forklab_sim::touch::Shared;
-use forklab_sim::{Chooser, Config, Law, Machine, Question, Rule};
+use forklab_sim::{Config, Law, Lent, Machine, Question, Rule};
 
 const LOST: Rule = Rule::Law(Law { id: "lost", sentence: "no update is lost" });
 
@@ -24,13 +24,13 @@ struct Count {
 }
 
 impl Trial for Count {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         self.run_on(8, chooser)
     }
 }
 
 impl Count {
-    fn run_on(&self, cpus: u32, chooser: Box<dyn Chooser>) -> Ran {
+    fn run_on(&self, cpus: u32, chooser: Lent) -> Ran {
         let m = Machine::new(Config { cpus, ..Config::default() }, chooser);
         let (counter, lock) = (Rc::new(Shared::new("counter", 0)), Rc::new(Lock::new("lock")));
         for name in ["a", "b", "c", "d"].iter().take(self.lanes) {
@@ -138,11 +138,11 @@ fn a_large_complete_search_is_split_and_merges_to_a_proof() {
 fn the_parts_of_a_split_search_do_not_repeat_each_other() {
     let parts = [vec![0], vec![1]].map(|prefix| {
         let trial = Count { lanes: 2, times: 2, locked: true };
-        let on_one_cpu = |chooser: Box<dyn Chooser>| trial.run_on(1, chooser);
+        let on_one_cpu = |chooser: Lent| trial.run_on(1, chooser);
         search(&on_one_cpu, Exhaustive::under(Bounds::default(), prefix), u64::MAX, |_| ()).executions()
     });
     let trial = Count { lanes: 2, times: 2, locked: true };
-    let whole = search(&|chooser: Box<dyn Chooser>| trial.run_on(1, chooser), Exhaustive::default(), u64::MAX, |_| ());
+    let whole = search(&|chooser: Lent| trial.run_on(1, chooser), Exhaustive::default(), u64::MAX, |_| ());
     assert!(parts.iter().all(|part| *part < whole.executions()), "{parts:?} of {}", whole.executions());
 }
 
@@ -205,7 +205,7 @@ fn a_run_of_a_random_search_is_the_same_wherever_it_is_run() {
 /// What a lane objects to in its first step is found, however early its runs are cut off; a law of the end is not.
 #[test]
 fn what_was_found_before_a_run_was_cut_off_stays_found() {
-    let early = |chooser: Box<dyn Chooser>| {
+    let early = |chooser: Lent| {
         let m = Machine::new(Config::default(), chooser);
         for name in ["a", "b"] {
             let m2 = m.clone();

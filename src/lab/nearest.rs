@@ -3,7 +3,7 @@
 use fork_model::Design;
 use sim::explore::why::nearest as nearest_run;
 use sim::explore::{Ran, Trial, run_once};
-use sim::{Calm, Chooser, Ended, Replay, Seeded};
+use sim::{Calm, Ended, Lent, Replay, Seeded};
 
 use crate::lab::observe::observe_with;
 use crate::lab::run::faults_of_file;
@@ -32,7 +32,7 @@ impl SpecTrial {
 }
 
 impl Trial for SpecTrial {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         let ask_for_faults = |faults: &mut sim::mm::Faults| {
             faults_of_file(faults, Some(&self.scenario));
             self.spec.faults.iter().cloned().for_each(|rule| faults.add(rule));

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use sim::lock::WaitQueue;
-use sim::{Calm, Chooser, Errno, Seeded};
+use sim::{Calm, Chooser, Errno, Lent, Seeded};
 use uevent::af_netlink::{SockRef, msg, netlink_recvmsg};
 use uevent::source::{Arrival, Datagram, Loss, Sender, Trust, UeventSource, Wait};
 
@@ -106,9 +106,9 @@ impl Simulated {
         let Some(sock) = world.listeners[0].sock.get() else {
             return Err(InputError::new(file, "a first listener without a socket", "one that the consumer can read"));
         };
-        let chooser: Box<dyn Chooser> = match order {
-            Order::Seed(seed) => Box::new(Seeded::new(*seed)),
-            _ => Box::new(Calm),
+        let chooser: Lent = match order {
+            Order::Seed(seed) => Seeded::new(*seed).lent(),
+            _ => Calm.lent(),
         };
         world.begin(chooser);
         world.sys.m.mem.faults(|faults| faults_of_file(faults, Some(&scenario)));

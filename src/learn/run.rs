@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use sim::mm::{FaultRule, Times};
 use sim::trace::{Event, Sink, What};
-use sim::{Calm, Chooser, LaneName, Question, Replay, Schedule, Seeded, Violation};
+use sim::{Calm, Chooser, LaneName, Lent, Question, Replay, Schedule, Seeded, Violation};
 
 use super::frame::{self, Frame};
 use crate::input::InputError;
@@ -115,7 +115,7 @@ impl Sink for Events {
 /// Gives the answers that it was given, then asks another chooser; notes both.
 struct Guide {
     given: Vec<u32>,
-    then: Box<dyn Chooser>,
+    then: Lent,
     notes: Rc<RefCell<Notes>>,
     world: Rc<World>,
 }
@@ -193,10 +193,10 @@ impl Run {
         let world = Rc::new(World::new(&setup).map_err(no_room)?);
         let m = world.sys.m.clone();
         let notes = Rc::new(RefCell::new(Notes::default()));
-        let then: Box<dyn Chooser> = match (&change.answers, &spec.order) {
-            (Some(_), _) | (None, Order::Calm) => Box::new(Calm),
-            (None, Order::Seed(seed)) => Box::new(Seeded::new(*seed)),
-            (None, Order::Schedule(schedule)) => Box::new(Replay::new(schedule.clone())),
+        let then: Lent = match (&change.answers, &spec.order) {
+            (Some(_), _) | (None, Order::Calm) => Calm.lent(),
+            (None, Order::Seed(seed)) => Seeded::new(*seed).lent(),
+            (None, Order::Schedule(schedule)) => Replay::new(schedule.clone()).lent(),
         };
         let given = change.answers.clone().unwrap_or_default();
         world.begin(Guide { given, then, notes: notes.clone(), world: world.clone() });

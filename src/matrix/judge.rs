@@ -10,7 +10,7 @@ use sim::Ended;
 use sim::choice::Follow;
 use sim::explore::exhaustive::Exhaustive;
 use sim::explore::pct::Pct;
-use sim::explore::{Asked, Counted, Finding, Lent, Ran, Strategy, run_once};
+use sim::explore::{Asked, Counted, Finding, Ran, Strategy, run_once};
 
 use crate::lab::observe::Observed;
 use crate::property::{Case, CaseTrial, Found, Property, Run};
@@ -95,7 +95,7 @@ impl Judging<'_> {
                 }
                 break;
             }
-            let observed = self.stage.trial.observe(Box::new(Lent(asked.clone())));
+            let observed = self.stage.trial.observe(asked.clone().into());
             let Asked { strategy, answers, .. } = &mut *asked.borrow_mut();
             tries += 1;
             spent += observed.steps;

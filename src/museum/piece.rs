@@ -3,7 +3,6 @@
 use fork_model::Design;
 use rayon::prelude::*;
 use serde::Serialize;
-use sim::Calm;
 use sim::explore::exhaustive::{Bounds, Exhaustive};
 use sim::explore::parallel::{How, explore};
 use sim::explore::pct::Pct;
@@ -11,6 +10,7 @@ use sim::explore::random::Random;
 use sim::explore::shrink::shrink;
 use sim::explore::why::{Why, why};
 use sim::explore::{Finding, Trial, Verdict, search};
+use sim::{Calm, Chooser};
 use sim::{LaneName, Violation};
 
 use super::defects;
@@ -292,7 +292,7 @@ impl Piece {
     pub fn find(&self) -> (Effort, Option<Smallest>) {
         let trial = self.trial();
         let trial = trial.as_ref();
-        let steps = trial.run(Box::new(Calm)).steps;
+        let steps = trial.run(Calm.lent()).steps;
         let verdicts = [
             search(trial, Exhaustive::new(Bounds::default()), LIMITS.exhaustive, |_| ()),
             search(trial, Random::new(0, 0..LIMITS.random), LIMITS.random, |_| ()),

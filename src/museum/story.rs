@@ -14,7 +14,7 @@ use std::str::FromStr;
 
 use serde::Serialize;
 use sim::choice::{Choices, Follow, Needs, Recorder};
-use sim::{Calm, Chooser, Ended, LaneName, Question, Seeded, Violation};
+use sim::{Calm, Chooser, Ended, LaneName, Lent, Question, Seeded, Violation};
 
 use super::defects;
 use super::experiment::Experiment;
@@ -307,11 +307,11 @@ fn in_words(what: &str, answer: u32, n: u32) -> String {
 /// [`InputError`] for an answer that its question does not have, or to a question that was not asked.
 pub fn tell(story: &Story, watch: Watch) -> Result<Telling, InputError> {
     let asked = Rc::default();
-    let noting = |chooser: Box<dyn Chooser>| Noting { chooser, asked: Rc::clone(&asked) };
+    let noting = |chooser: Lent| Noting { chooser, asked: Rc::clone(&asked) };
     let chooser = noting(match &story.told {
-        Told::As(answers) if answers.0.is_empty() => Box::new(Calm),
-        Told::As(answers) => Box::new(Follow::new(answers.0.clone())),
-        Told::Seed(seed) => Box::new(Seeded::new(*seed)),
+        Told::As(answers) if answers.0.is_empty() => Calm.lent(),
+        Told::As(answers) => Follow::new(answers.0.clone()).lent(),
+        Told::Seed(seed) => Seeded::new(*seed).lent(),
     });
     let (sys, ended) = story.experiment.once(story.mended, chooser, |m| {
         m.trace.start_hash();
@@ -384,7 +384,7 @@ impl StoryTrial {
 }
 
 impl sim::explore::Trial for StoryTrial {
-    fn run(&self, chooser: Box<dyn Chooser>) -> sim::explore::Ran {
+    fn run(&self, chooser: Lent) -> sim::explore::Ran {
         let (sys, ended) = self.experiment.once(self.mended, chooser, |_| ());
         // Of a run that was given up nobody knows how it would have ended.
         let found = if ended == Ended::Stopped { Vec::new() } else { sys.m.violations().clone() };

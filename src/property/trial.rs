@@ -9,7 +9,7 @@ use sim::explore::random::Random;
 use sim::explore::shrink::shrink as shrink_answers;
 use sim::explore::{Finding, Ran, Trial, Verdict, search};
 use sim::mm::{FaultRule, Faults, Times};
-use sim::{Chooser, Machine};
+use sim::{Lent, Machine};
 
 use crate::input::InputError;
 use crate::lab::observe::{Observed, observe_prepared, observe_with};
@@ -101,7 +101,7 @@ impl CaseTrial {
     /// The same rule broken, by a short search of this trial.
     fn find_again(&self, finding: &Finding) -> Option<Finding> {
         let rule = finding.rule();
-        let only = |chooser: Box<dyn Chooser>| {
+        let only = |chooser: Lent| {
             let mut ran = self.run(chooser);
             ran.found.retain(|violation| Some(violation.rule) == rule);
             ran
@@ -186,14 +186,14 @@ impl CaseTrial {
     /// # Panics
     /// If the scenario's tasks have no room on its machine.
     #[must_use]
-    pub fn observe(&self, chooser: Box<dyn Chooser>) -> Observed {
+    pub fn observe(&self, chooser: Lent) -> Observed {
         let observed = observe_with(&self.setup, &self.scenario, |faults| self.ask_for(faults), chooser);
         observed.expect("a scenario that is explored is small")
     }
 }
 
 impl Trial for CaseTrial {
-    fn run(&self, chooser: Box<dyn Chooser>) -> Ran {
+    fn run(&self, chooser: Lent) -> Ran {
         let observed = self.observe(chooser);
         let m = &observed.world.sys.m;
         let run = Run { design: self.design, observed: &observed };

@@ -156,7 +156,7 @@ impl Sweep {
     /// Plans a search. A small complete one is done right away.
     #[must_use]
     pub fn plan(trial: &dyn Trial, how: How) -> Sweep {
-        let steps = trial.run(Box::new(Calm)).steps;
+        let steps = trial.run(Calm.lent()).steps;
         let mut sweep = Sweep { how, steps, parts: vec![Part::Under(Vec::new())], done: BTreeMap::new() };
         match how {
             How::Random { runs, .. } | How::Pct { runs, .. } => {
@@ -338,7 +338,7 @@ fn split(trial: &dyn Trial) -> Vec<Part> {
     while open.len() + whole.len() < PARTS {
         let Some(beginning) = open.pop_front() else { break };
         let next = std::rc::Rc::new(std::cell::Cell::new(0));
-        trial.run(Box::new(Frontier { answers: beginning.clone().into(), next: next.clone() }));
+        trial.run(Frontier { answers: beginning.clone().into(), next: next.clone() }.lent());
         if next.get() == 0 {
             whole.push(beginning);
             continue;

@@ -115,7 +115,7 @@ impl Shrinker<'_> {
             }
             let bounds = Bounds { preemptions: Some(preemptions), ..Bounds::default() };
             let rule = self.best.rule();
-            let only = |chooser: Box<dyn crate::Chooser>| {
+            let only = |chooser: crate::choice::Lent| {
                 let mut ran = self.trial.run(chooser);
                 ran.found.retain(|violation| Some(violation.rule) == rule);
                 ran

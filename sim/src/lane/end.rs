@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use super::{Ended, Lane, LaneName, LaneState, State};
+use super::{Ended, Held, Lane, LaneName, LaneState, State};
 use crate::machine::Machine;
 use crate::touch::{Access, RUNQUEUE};
 use crate::violation::Rule;
@@ -14,6 +14,10 @@ impl Machine {
     pub fn run(&self) -> Ended {
         self.settle();
         self.name.set(LaneName::default());
+        if self.lanes.borrow().all.is_empty() {
+            self.lanes.borrow_mut().clear();
+            return if self.stopped.get() { Ended::Stopped } else { Ended::Quiet }; // Nobody is left, as nearly always.
+        }
         if !self.stopped.get() {
             self.shake();
         }
@@ -30,13 +34,13 @@ impl Machine {
         };
         self.closing.set(true); // Nothing of this is part of the run.
         for i in sleepers {
-            let lane = Lane(u32::try_from(i).expect("fewer lanes than 2^32"));
-            let Some(mut work) = self.lanes.borrow_mut().all[i].work.take() else { continue };
+            let lane = Lane::of(i);
+            let mut work = self.take_work(lane);
             self.switch_to(Some(lane));
             // A lane that waits for a lock stays there; one that looked at its condition is pending, too.
             let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             self.switch_to(None);
-            self.lanes.borrow_mut().all[i].work = Some(work);
+            self.put_work(lane, work);
         }
         self.closing.set(false);
     }
@@ -44,18 +48,11 @@ impl Machine {
     /// The lane that runs now looked at its condition once more.
     pub(crate) fn overslept(&self, overslept: bool) {
         let lane = self.current.get().expect("only a lane can wait");
-        self.lanes.borrow_mut().all[lane.0 as usize].overslept = overslept;
+        self.lanes.borrow_mut().all[lane.index()].overslept = overslept;
     }
 
     fn finish(&self) -> Ended {
         let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
-        {
-            let lanes = &mut *self.lanes.borrow_mut();
-            if lanes.all.is_empty() {
-                lanes.clear();
-                return ended; // Nobody is left, as nearly always.
-            }
-        }
         let mut lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         for (i, lane) in &lanes.all {
             if lane.state == State::Runnable && ended != Ended::Stopped {
@@ -70,20 +67,22 @@ impl Machine {
                     self.report_for(lane.name, Rule::LostWakeup, text, None);
                     continue;
                 }
-                let held: Vec<_> = self.locks.borrow()[i]
-                    .held
-                    .iter()
-                    .map(|(lock, step, _)| format!("{lock} (since step {step})"))
-                    .collect();
+                let parked = self.parked.borrow();
+                let since = |held: &Held| format!("{} (since step {})", held.lock, held.step);
+                let held: Vec<_> = parked.get(i).into_iter().flat_map(|parked| &parked.held).map(since).collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
                 self.report_for(lane.name, Rule::Deadlock, text, None);
             }
         }
         self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
+        let mut rooms = std::mem::take(&mut *self.rooms.borrow_mut());
+        rooms.iter_mut().flatten().for_each(|room| room.as_mut().clear());
+        *self.rooms.borrow_mut() = rooms;
+        self.forget_held();
         lanes.clear();
         *self.lanes.borrow_mut() = lanes;
-        self.set_runnable(0);
+        self.runnable.set(0);
         self.closing.set(false);
         ended
     }

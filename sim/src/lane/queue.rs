@@ -23,7 +23,7 @@ pub(crate) struct Lanes {
     /// Lanes that want a CPU and have none, longest waiting first.
     queue: Vec<Lane>,
     /// How many of them can run: one that was displaced and now waits for a spinlock is in the queue, too.
-    queued: u32,
+    pub(super) queued: u32,
     /// The lane of each CPU that is not idle.
     on: Vec<Lane>,
     idle: CpuSet,
@@ -34,7 +34,10 @@ pub(crate) struct Lanes {
 }
 
 /// What the running lane may do at a point.
+///
+/// A whole register wide: a byte would be written into a future next to another one, and then read together with it.
 #[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
 pub(super) enum Stay {
     /// Keeps its CPU: the others run elsewhere.
     OnCpu,
@@ -55,7 +58,7 @@ pub(super) struct Me {
 impl Lanes {
     /// So many idle CPUs.
     pub(crate) fn with_cpus(cpus: u32) -> Lanes {
-        let mut lanes = Lanes { on: vec![Lane(0); cpus as usize], ..Lanes::default() };
+        let mut lanes = Lanes { on: vec![Lane::of(0); cpus as usize], ..Lanes::default() };
         lanes.clear();
         lanes
     }
@@ -71,26 +74,20 @@ impl Lanes {
     /// A lane that has just run, if it can go on.
     #[inline(always)]
     pub(super) fn goes_on(&self, lane: Lane) -> Option<Me> {
-        let state = &self.all[lane.0 as usize];
+        let state = &self.all[lane.index()];
         let cpu = if state.state == State::Runnable { state.cpu } else { None };
         cpu.map(|cpu| Me { lane, cpu, stay: Stay::OnCpu })
     }
 
-    /// How many may step next, of so many who can run.
-    #[inline(always)]
-    pub(super) fn count(&self, me: Option<Me>, runnable: u32) -> u32 {
-        runnable - if self.queue_counts(me) { 0 } else { self.queued }
-    }
-
     /// Whether somebody of the queue could have a CPU.
     #[inline(always)]
-    fn queue_counts(&self, me: Option<Me>) -> bool {
+    pub(super) fn queue_counts(&self, me: Option<Me>) -> bool {
         self.idle != 0 || me.is_some_and(|me| me.stay != Stay::OnCpu)
     }
 
     /// Those of the queue who can run, and where they stand.
     fn queued(&self) -> impl Iterator<Item = (usize, Lane)> {
-        let can_run = |(_, lane): &(usize, Lane)| self.all[lane.0 as usize].state == State::Runnable;
+        let can_run = |(_, lane): &(usize, Lane)| self.all[lane.index()].state == State::Runnable;
         self.queue.iter().copied().enumerate().filter(can_run)
     }
 
@@ -123,7 +120,7 @@ impl Lanes {
     pub(super) fn names(&mut self, me: Option<Me>) -> &[LaneName] {
         let mut names = std::mem::take(&mut self.names);
         names.clear();
-        names.extend(self.candidates(me).map(|lane| self.all[lane.0 as usize].name));
+        names.extend(self.candidates(me).map(|lane| self.all[lane.index()].name));
         self.names = names;
         &self.names
     }
@@ -131,7 +128,7 @@ impl Lanes {
     /// One of them, on a CPU, and whether it was put there now: on an idle one, else on the one of `me`. Written out: a chain of
     /// iterators took three times as long, and this is asked at every step.
     #[inline(always)]
-    pub(super) fn turn(&mut self, me: Option<Me>, pick: u32) -> (Lane, bool) {
+    pub(super) fn turn(&mut self, me: Option<Me>, queue: bool, pick: u32) -> (Lane, bool) {
         let mut before = pick;
         if let Some(Me { lane, stay: Stay::OnCpu | Stay::Preemptible, .. }) = me {
             if before == 0 {
@@ -147,7 +144,7 @@ impl Lanes {
             before -= 1;
             others &= others - 1;
         }
-        let queued = if self.queue_counts(me) { self.nth_queued(before as usize) } else { None };
+        let queued = if queue { self.nth_queued(before as usize) } else { None };
         match (queued, me) {
             (Some(at), _) => (self.place(at, me), true),
             (None, Some(me)) => (me.lane, false),
@@ -168,7 +165,7 @@ impl Lanes {
         self.idle &= self.idle - 1;
         self.running |= 1 << cpu;
         self.on[cpu as usize] = lane;
-        self.all[lane.0 as usize].cpu = Some(cpu);
+        self.all[lane.index()].cpu = Some(cpu);
         lane
     }
 
@@ -195,7 +192,7 @@ impl Lanes {
     }
 
     pub(super) fn leave_cpu(&mut self, lane: Lane) -> Option<u32> {
-        let cpu = self.all[lane.0 as usize].cpu.take()?;
+        let cpu = self.all[lane.index()].cpu.take()?;
         self.idle |= 1 << cpu;
         self.running &= !(1 << cpu);
         Some(cpu)
@@ -203,7 +200,7 @@ impl Lanes {
 
     /// A lane waits for a spinlock, or does so no longer. If it has a CPU, that one is busy all the same; else it is queued.
     pub(super) fn spin(&mut self, lane: Lane, spins: bool) {
-        match (self.all[lane.0 as usize].cpu, spins) {
+        match (self.all[lane.index()].cpu, spins) {
             (Some(cpu), true) => self.running &= !(1 << cpu),
             (Some(cpu), false) => self.running |= 1 << cpu,
             (None, true) => self.queued -= 1,
@@ -214,6 +211,6 @@ impl Lanes {
     /// A lane has ended.
     pub(super) fn remove(&mut self, lane: Lane) {
         self.leave_cpu(lane);
-        self.all.remove(lane.0 as usize);
+        self.all.remove(lane.index());
     }
 }

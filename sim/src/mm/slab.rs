@@ -13,7 +13,7 @@ use super::fault::Failed;
 use super::{Faults, Gfp};
 use crate::choice::Question;
 use crate::lane::{LaneName, Point};
-use crate::machine::Machine;
+use crate::machine::{Machine, empty};
 use crate::rare;
 use crate::touch::{Access, Object};
 use crate::trace::What;
@@ -316,7 +316,7 @@ impl<T> Cache<T> {
         first_free.set(None);
         live.set(0);
         generation.set(NonZeroU32::MIN);
-        names.get_mut().clear();
+        empty(names.get_mut());
     }
 
     /// The same cache under a name of its own, by which an explorer tells its objects from those of other caches.
