@@ -30,7 +30,7 @@ pub(crate) use held::{Held, IRQS_OFF, Parked, SLEEPING, irqs_off, is_atomic, pre
 pub use name::LaneName;
 pub(crate) use queue::Lanes;
 use queue::{Me, Stay};
-pub(crate) use room::Room;
+use room::Work;
 
 /// A lane of this run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -84,8 +84,9 @@ impl Machine {
     /// Starts a lane; it takes its first step when it is chosen.
     #[inline]
     pub fn spawn(&self, name: impl Into<LaneName>, work: impl Future<Output = ()> + 'static) -> Lane {
+        let mut work = Some(work);
         let lane = self.start(name.into());
-        self.move_in(lane, work);
+        self.lanes.borrow_mut().move_in(lane, &mut work);
         lane
     }
 
@@ -127,36 +128,35 @@ impl Machine {
     pub fn settle_until(&self, enough: impl Fn() -> bool) {
         let mut context = Context::from_waker(Waker::noop());
         while !enough()
-            && let Some(lane) = self.next_lane()
+            && let Some((lane, mut work)) = self.next_lane()
         {
-            let mut work = self.take_work(lane);
-            let ended = work.as_mut().poll(&mut context).is_ready();
-            if ended {
-                work.as_mut().clear();
+            if work.as_mut().poll(&mut context).is_pending() {
+                self.lanes.borrow_mut().put_work(lane, work);
+                continue;
             }
-            self.put_work(lane, work);
-            if ended {
-                self.end(lane);
-            }
+            work.as_mut().clear();
+            self.end();
+            let lanes = &mut *self.lanes.borrow_mut();
+            lanes.put_work(lane, work);
+            lanes.remove(lane);
         }
         self.switch_to(None);
     }
 
     /// The lane that runs has come to its end.
-    fn end(&self, lane: Lane) {
+    fn end(&self) {
         self.trace.emit(self, || What::End);
         self.tell_left();
         if rare(self.nesting.get() != 0) {
             self.hold_nothing();
         }
         self.current.set(None);
-        self.lanes.borrow_mut().remove(lane);
         self.runnable.set(self.runnable.get() - 1);
     }
 
     /// Whose turn it is: the lane that a point decided for, else one of those that can run.
     #[inline(always)]
-    fn next_lane(&self) -> Option<Lane> {
+    fn next_lane(&self) -> Option<(Lane, Pin<Box<dyn Work>>)> {
         if self.stopped.get() {
             return None;
         }
@@ -176,7 +176,7 @@ impl Machine {
         if self.told.get() {
             self.ask(|chooser| chooser.stepped(state.name));
         }
-        Some(lane)
+        Some((lane, lanes.take_work(lane)))
     }
 
     /// Its future was pending, though nothing keeps the lane: it waits for something outside of the machine.
@@ -192,18 +192,19 @@ impl Machine {
         let queue = lanes.queue_counts(me);
         let n = self.runnable.get() - if queue { 0 } else { lanes.queued };
         let pick = match n {
+            2.. if self.drawn.get() => self.draw(Question::Lane(&[]), n),
             0 => return None,
             1 if !self.trace.is_explored() => 0,
-            _ if self.drawn.get() => self.draw(Question::Lane(&[]), n),
             _ => {
                 let names = if self.told.get() { lanes.names(me) } else { &[] };
-                self.ask(|chooser| chooser.choose(Question::Lane(names), n))
+                let pick = self.ask(|chooser| chooser.choose(Question::Lane(names), n));
+                if pick == STOP {
+                    self.stopped.set(true);
+                    return None;
+                }
+                pick
             }
         };
-        if pick == STOP {
-            self.stopped.set(true);
-            return None;
-        }
         let (lane, placed) = lanes.turn(me, queue, pick);
         if placed {
             self.tell_placed();

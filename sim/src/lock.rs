@@ -131,15 +131,7 @@ impl Lock {
     #[inline(never)]
     fn hold(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        if m.current.get().is_some() {
-            let held = &mut *m.held.borrow_mut();
-            let nesting = m.nesting.get();
-            m.nesting.set(nesting + mode.nesting);
-            if rare(nesting != 0) {
-                m.note_lock_order(self.name, mode.shuts_out, held);
-            }
-            held.push(lane::Held { lock: self.name, step: m.step(), shuts_out: mode.shuts_out });
-        }
+        m.hold(lane::Held { lock: self.name, step: m.step(), shuts_out: mode.shuts_out }, mode.nesting);
         if m.trace.is_seen() {
             self.tell(m, mode.access(), mode.lock);
         }
@@ -154,28 +146,12 @@ impl Lock {
         if m.trace.is_seen() {
             self.tell(m, Access::Release, mode.unlock);
         }
-        if m.current.get().is_some() {
-            let held = &mut *m.held.borrow_mut();
-            m.nesting.set(m.nesting.get() - mode.nesting);
-            // Nearly always the innermost: locks are released in the order of a stack.
-            match held.last() {
-                Some(last) if std::ptr::eq(last.lock, self.name) => held.truncate(held.len() - 1),
-                _ => let_go(held, self.name),
-            }
-        }
+        m.let_go(self.name, mode.nesting);
         // All of them: who gets the lock now is decided when they step.
         if rare(self.waited_for.get()) {
             self.tell_waiters(m);
         }
     }
-}
-
-/// One that is not the innermost is released.
-#[cold]
-#[inline(never)]
-fn let_go(held: &mut Vec<lane::Held>, lock: &'static str) {
-    let at = held.iter().rposition(|held| held.lock == lock);
-    held.remove(at.expect("the lane holds what it releases"));
 }
 
 /// [`Lock::take`], awaited: `take!(lock, m, mode)`. A future is made only where somebody could get in, or has the lock.
@@ -299,7 +275,7 @@ impl WaitQueue {
         condition: F,
     ) -> WaitEvent<'a, F> {
         m.might_sleep(on);
-        WaitEvent { wait: Wait { queue: self, m, on, patient, begun: Begun::No }, condition }
+        WaitEvent { queue: self, m, on, patient, condition, begun: Begun::No }
     }
 
     /// Whether nobody sleeps here.
@@ -319,15 +295,21 @@ impl WaitQueue {
 
     #[inline(never)]
     fn wake_all(&self, m: &Machine) {
-        self.0.borrow_mut().drain(..).for_each(|lane| m.wake(lane));
+        let lanes = &mut *self.0.borrow_mut();
+        lanes.iter().for_each(|lane| m.wake(*lane));
+        lanes.clear();
     }
 }
 
 /// A lane that waits for a condition; see [`WaitQueue::wait_event`]. Written out, as one future is cheaper than three.
 #[must_use = "a condition is waited for where this is awaited"]
 pub struct WaitEvent<'a, F> {
-    wait: Wait<'a>,
+    queue: &'a WaitQueue,
+    m: &'a Machine,
+    on: &'static str,
+    patient: bool,
     condition: F,
+    begun: Begun,
 }
 
 impl<F: FnMut() -> bool + Unpin> Future for WaitEvent<'_, F> {
@@ -335,8 +317,8 @@ impl<F: FnMut() -> bool + Unpin> Future for WaitEvent<'_, F> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let WaitEvent { wait, condition } = &mut *self;
-        wait.poll(condition)
+        let WaitEvent { queue, m, on, patient, condition, begun } = &mut *self;
+        begun.poll(m, queue, (on, *patient), condition)
     }
 }
 
@@ -350,27 +332,23 @@ enum Begun {
     Sleeps,
 }
 
-/// What is the same for all conditions.
-struct Wait<'a> {
-    queue: &'a WaitQueue,
-    m: &'a Machine,
-    on: &'static str,
-    patient: bool,
-    begun: Begun,
-}
-
-impl Wait<'_> {
+impl Begun {
     #[inline]
-    fn poll(&mut self, condition: impl FnOnce() -> bool) -> Poll<()> {
-        let m = self.m;
-        if self.begun == Begun::No {
-            self.begun = Begun::Yes;
+    fn poll(
+        &mut self,
+        m: &Machine,
+        queue: &WaitQueue,
+        (on, patient): (&'static str, bool),
+        condition: impl FnOnce() -> bool,
+    ) -> Poll<()> {
+        if *self == Begun::No {
+            *self = Begun::Yes;
             if !m.goes_on() {
                 return Poll::Pending;
             }
         }
         let holds = condition();
-        if rare(self.begun == Begun::Sleeps && m.closing.get()) {
+        if rare(*self == Begun::Sleeps && m.closing.get()) {
             // The run is over, and this lane was never woken: it says whether it should have been.
             m.overslept(holds);
             return Poll::Pending;
@@ -378,10 +356,10 @@ impl Wait<'_> {
         if holds {
             return Poll::Ready(());
         }
-        self.begun = Begun::Sleeps;
+        *self = Begun::Sleeps;
         // Others look while it goes to sleep: at this queue, too.
-        let lane = m.sleep(self.on, self.patient);
-        self.queue.0.borrow_mut().push(lane);
+        let lane = m.sleep(on, patient);
+        queue.0.borrow_mut().push(lane);
         Poll::Pending
     }
 }
@@ -423,34 +401,31 @@ impl Completion {
     /// Models `kernel/sched.c:wait_for_completion()`.
     #[inline]
     pub fn wait_for_completion<'a>(&'a self, m: &'a Machine) -> WaitForCompletion<'a> {
-        let on = "kernel/sched.c:wait_for_completion()";
-        m.might_sleep(on);
-        WaitForCompletion {
-            completion: self,
-            wait: Wait { queue: &self.wait, m, on, patient: false, begun: Begun::No },
-        }
+        m.might_sleep(COMPLETION);
+        WaitForCompletion { completion: self, m, begun: Begun::No }
     }
 }
+
+const COMPLETION: &str = "kernel/sched.c:wait_for_completion()";
 
 /// A lane that waits for a completion; see [`Completion::wait_for_completion`].
 #[must_use = "a completion is waited for where this is awaited"]
 pub struct WaitForCompletion<'a> {
     completion: &'a Completion,
-    wait: Wait<'a>,
+    m: &'a Machine,
+    begun: Begun,
 }
 
 impl Future for WaitForCompletion<'_> {
     type Output = ();
 
-    #[inline]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        let WaitForCompletion { completion: Completion { done, object, .. }, wait } = &mut *self;
-        let m = wait.m;
+        let WaitForCompletion { completion: Completion { done, wait, object }, m, begun } = &mut *self;
         let is_done = || {
             m.touch(*object, Access::Read);
             done.get() > 0
         };
-        ready!(wait.poll(is_done));
+        ready!(begun.poll(m, wait, (COMPLETION, false), is_done));
         m.touch(*object, Access::Write);
         done.set(done.get() - 1);
         Poll::Ready(())

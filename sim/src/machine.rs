@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::choice::{Chooser, Draws, Lent, Needs, Question};
-use crate::lane::{Held, Lane, LaneName, Lanes, Parked, Room, irqs_off, is_atomic, preempt_count};
+use crate::lane::{Held, Lane, LaneName, Lanes, Parked, irqs_off, is_atomic, preempt_count};
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -38,8 +38,9 @@ pub struct Machine {
     pub(crate) cpu: Cell<u32>,
     /// How deep the lane that runs is in locks: see [`Mode`](crate::lock::Mode).
     pub(crate) nesting: Cell<u32>,
-    /// The locks that it holds, innermost last.
-    pub(crate) held: RefCell<Vec<Held>>,
+    /// The lock that it took last, if it holds any, and those under which it did, innermost last.
+    pub(crate) inner: Cell<Held>,
+    pub(crate) outer: RefCell<Vec<Held>>,
     /// What the other lanes hold, beside the lanes, so that a lock changes it while a lane is being looked at.
     pub(crate) parked: RefCell<Vec<Parked>>,
     /// How many of them hold anything.
@@ -68,8 +69,6 @@ pub struct Machine {
     /// The run is over and its remains are being dropped.
     pub(crate) closing: Cell<bool>,
     pub(crate) lanes: RefCell<Lanes>,
-    /// What the lanes are made of, by their numbers. Room is left for the next lane of that number.
-    pub(crate) rooms: RefCell<Vec<Room>>,
     /// Nobody between two runs: all is calm then.
     pub(crate) chooser: RefCell<Option<Lent>>,
     /// Counters, the fault injector, and what all caches share.
@@ -119,14 +118,14 @@ impl Machine {
         }
         let machine = Rc::new(Machine {
             lanes: RefCell::new(Lanes::with_cpus(config.cpus)),
-            rooms: RefCell::default(),
             config,
             step: Cell::new(0),
             current: Cell::new(None),
             name: Cell::default(),
             cpu: Cell::new(0),
             nesting: Cell::new(0),
-            held: RefCell::default(),
+            inner: Cell::default(),
+            outer: RefCell::default(),
             parked: RefCell::default(),
             holders: Cell::new(0),
             next: Cell::new(None),
@@ -204,9 +203,9 @@ impl Machine {
             crowd: _,
             // Empty between two runs.
             lanes: _,
-            rooms: _,
             nesting: _,
-            held: _,
+            inner: _,
+            outer: _,
             parked: _,
             holders: _,
             // What a machine is, or carries: each of the callers has its own way with them.
@@ -423,8 +422,7 @@ impl Machine {
     #[cold]
     fn report_atomic_sleep(&self, place: &str) {
         let taken = |held: &Held| format!("{} was taken in step {}", held.lock, held.step);
-        let held =
-            self.held(|held| held.iter().map(taken).collect::<Vec<_>>().join(", ")).expect("only a lane is atomic");
+        let held = self.held().iter().map(taken).collect::<Vec<_>>().join(", ");
         let nesting = self.nesting.get();
         let (atomic, irqs) = (u32::from(preempt_count(nesting) > 0), u32::from(irqs_off(nesting) > 0));
         let text = format!(

@@ -263,9 +263,9 @@ impl<T: Copy> Shared<T> {
     }
 
     fn meet(&self, m: &Machine, writes: bool) {
-        let Some(held) = m.held(|held| held.iter().map(|held| held.lock).collect::<Vec<_>>()) else {
+        if m.current().is_none() {
             return;
-        };
+        }
         let lane = m.lane_name();
         let met = &mut *self.met.borrow_mut();
         if met.run != m.runs.get() {
@@ -279,6 +279,7 @@ impl<T: Copy> Shared<T> {
         let second = *met.second.get_or_insert(lane);
         // And what was set up before may be read by all.
         met.written |= writes;
+        let held: Vec<_> = m.held().iter().map(|held| held.lock).collect();
         match &mut met.locks {
             None => met.locks = Some(held),
             Some(locks) => locks.retain(|lock| held.contains(lock)),

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use super::{Ended, Held, Lane, LaneName, LaneState, State};
+use super::{Ended, Held, Parked, Lane, LaneName, LaneState, State};
 use crate::machine::Machine;
 use crate::touch::{Access, RUNQUEUE};
 use crate::violation::Rule;
@@ -35,12 +35,12 @@ impl Machine {
         self.closing.set(true); // Nothing of this is part of the run.
         for i in sleepers {
             let lane = Lane::of(i);
-            let mut work = self.take_work(lane);
+            let mut work = self.lanes.borrow_mut().take_work(lane);
             self.switch_to(Some(lane));
             // A lane that waits for a lock stays there; one that looked at its condition is pending, too.
             let _ = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             self.switch_to(None);
-            self.put_work(lane, work);
+            self.lanes.borrow_mut().put_work(lane, work);
         }
         self.closing.set(false);
     }
@@ -69,16 +69,14 @@ impl Machine {
                 }
                 let parked = self.parked.borrow();
                 let since = |held: &Held| format!("{} (since step {})", held.lock, held.step);
-                let held: Vec<_> = parked.get(i).into_iter().flat_map(|parked| &parked.held).map(since).collect();
+                let held: Vec<_> = parked.get(i).into_iter().flat_map(Parked::locks).map(since).collect();
                 let holds = if held.is_empty() { String::new() } else { format!(", and holds {}", held.join(", ")) };
                 let text = format!("deadlock: lane {} waits for {on}{holds}", lane.name);
                 self.report_for(lane.name, Rule::Deadlock, text, None);
             }
         }
         self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
-        let mut rooms = std::mem::take(&mut *self.rooms.borrow_mut());
-        rooms.iter_mut().flatten().for_each(|room| room.as_mut().clear());
-        *self.rooms.borrow_mut() = rooms;
+        lanes.rooms.iter_mut().flatten().for_each(|room| room.as_mut().clear());
         self.forget_held();
         lanes.clear();
         *self.lanes.borrow_mut() = lanes;

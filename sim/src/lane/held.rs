@@ -5,7 +5,7 @@ use crate::machine::Machine;
 use crate::rare;
 
 /// One lock that a lane holds.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Held {
     pub(crate) lock: &'static str,
     /// In which step it was taken.
@@ -18,7 +18,15 @@ pub(crate) struct Held {
 #[derive(Default)]
 pub(crate) struct Parked {
     nesting: u32,
-    pub(super) held: Vec<Held>,
+    inner: Held,
+    outer: Vec<Held>,
+}
+
+impl Parked {
+    /// The locks, innermost last.
+    pub(super) fn locks(&self) -> impl Iterator<Item = &Held> {
+        self.outer.iter().chain((self.nesting != 0).then_some(&self.inner))
+    }
 }
 
 /// A lane's depths in one number, so that a lock changes one: spinlocks and explicit disables (`preempt_count()`), then
@@ -41,9 +49,56 @@ pub(crate) fn is_atomic(nesting: u32) -> bool {
 }
 
 impl Machine {
-    /// The locks of the lane that runs; `None` outside of every lane.
-    pub(crate) fn held<R>(&self, f: impl FnOnce(&[Held]) -> R) -> Option<R> {
-        self.current.get().map(|_| f(&self.held.borrow()))
+    /// The lane that runs holds one more lock, which adds this to its nesting. Outside of every lane nobody does.
+    #[inline(always)]
+    pub(crate) fn hold(&self, held: Held, nesting: u32) {
+        if self.current.get().is_none() {
+            return;
+        }
+        let before = self.nesting.get();
+        if rare(before != 0) {
+            self.hold_under(held.lock, held.shuts_out); // By its parts: it would be copied from memory below.
+        }
+        self.nesting.set(before + nesting);
+        self.inner.set(held);
+    }
+
+    #[inline(never)]
+    fn hold_under(&self, lock: &'static str, shuts_out: bool) {
+        let outer = &mut *self.outer.borrow_mut();
+        outer.push(self.inner.get());
+        self.note_lock_order(lock, shuts_out, outer);
+    }
+
+    /// It releases one.
+    #[inline(always)]
+    pub(crate) fn let_go(&self, lock: &'static str, nesting: u32) {
+        if self.current.get().is_none() {
+            return;
+        }
+        let left = self.nesting.get() - nesting;
+        self.nesting.set(left);
+        if rare(left != 0) {
+            self.let_go_of_one(lock);
+        }
+    }
+
+    /// Nearly always the innermost: locks are released in the order of a stack.
+    #[inline(never)]
+    fn let_go_of_one(&self, lock: &'static str) {
+        let outer = &mut *self.outer.borrow_mut();
+        if self.inner.get().lock == lock {
+            self.inner.set(outer.pop().expect("it holds another one"));
+            return;
+        }
+        let at = outer.iter().rposition(|held| held.lock == lock);
+        outer.remove(at.expect("the lane holds what it releases"));
+    }
+
+    /// The locks of the lane that runs, innermost last.
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let inner = (self.nesting.get() != 0).then(|| self.inner.get());
+        self.outer.borrow().iter().copied().chain(inner).collect()
     }
 
     /// Another lane runs, or none. Nearly always neither of the two holds anything.
@@ -66,9 +121,7 @@ impl Machine {
         if parked.len() <= lane.index() {
             parked.resize_with(lane.index() + 1, Parked::default);
         }
-        let parked = &mut parked[lane.index()];
-        parked.nesting = self.nesting.take();
-        std::mem::swap(&mut parked.held, &mut self.held.borrow_mut());
+        self.swap(&mut parked[lane.index()]);
         self.holders.set(self.holders.get() + 1);
     }
 
@@ -77,16 +130,21 @@ impl Machine {
     fn unpark(&self) {
         let Some(lane) = self.current.get() else { return };
         if let Some(parked) = self.parked.borrow_mut().get_mut(lane.index()).filter(|parked| parked.nesting != 0) {
-            self.nesting.set(std::mem::take(&mut parked.nesting));
-            std::mem::swap(&mut parked.held, &mut self.held.borrow_mut());
+            self.swap(parked);
             self.holders.set(self.holders.get() - 1);
         }
+    }
+
+    fn swap(&self, parked: &mut Parked) {
+        parked.nesting = self.nesting.replace(parked.nesting);
+        parked.inner = self.inner.replace(parked.inner);
+        std::mem::swap(&mut parked.outer, &mut self.outer.borrow_mut());
     }
 
     /// The lane that runs lets go of all that it has not released.
     pub(super) fn hold_nothing(&self) {
         self.nesting.set(0);
-        self.held.borrow_mut().clear();
+        self.outer.borrow_mut().clear();
     }
 
     /// No lane holds anything any more.

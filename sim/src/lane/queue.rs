@@ -2,6 +2,7 @@
 
 use slab::Slab;
 
+use super::room::Room;
 use super::{Lane, LaneName, LaneState, State};
 
 /// CPUs, a bit each: a machine has at most 64 of them.
@@ -20,6 +21,8 @@ fn each(mut set: CpuSet) -> impl Iterator<Item = usize> {
 #[derive(Default)]
 pub(crate) struct Lanes {
     pub(crate) all: Slab<LaneState>,
+    /// What they are made of, by their numbers. Room is left for the next lane of that number.
+    pub(super) rooms: Vec<Room>,
     /// Lanes that want a CPU and have none, longest waiting first.
     queue: Vec<Lane>,
     /// How many of them can run: one that was displaced and now waits for a spinlock is in the queue, too.
@@ -179,7 +182,7 @@ impl Lanes {
     #[inline(always)]
     fn unqueue(&mut self, at: usize) -> Lane {
         self.queued -= 1;
-        self.queue.remove(at)
+        if at + 1 == self.queue.len() { self.queue.pop().expect("it stands there") } else { self.queue.remove(at) }
     }
 
     /// A lane that could run sleeps: it leaves its CPU, or the queue.

@@ -4,8 +4,7 @@ use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::Lane;
-use crate::machine::Machine;
+use super::{Lane, Lanes};
 
 /// A future of any kind, or the room that one has left. `None`: its lane runs, or there never was one.
 pub(crate) type Room = Option<Pin<Box<dyn Work>>>;
@@ -38,29 +37,27 @@ impl<F: Future<Output = ()> + 'static> Work for Option<F> {
     }
 }
 
-impl Machine {
+impl Lanes {
     /// A lane of this number begins. A search starts the same lanes in each run: only the first run allocates for them.
-    pub(super) fn move_in(&self, lane: Lane, work: impl Future<Output = ()> + 'static) {
-        let rooms = &mut *self.rooms.borrow_mut();
-        let mut work = Some(work);
-        match rooms.get_mut(lane.index()) {
-            Some(room) => {
-                if !room.as_mut().is_some_and(|room| room.as_mut().move_in(&mut work)) {
-                    *room = Some(Box::pin(work));
-                }
-            }
-            None => rooms.push(Some(Box::pin(work))),
+    #[inline]
+    pub(super) fn move_in(&mut self, lane: Lane, work: &mut Option<impl Future<Output = ()> + 'static>) {
+        if self.rooms.len() <= lane.index() {
+            self.rooms.push(None);
+        }
+        let room = &mut self.rooms[lane.index()];
+        if !room.as_mut().is_some_and(|room| room.as_mut().move_in(work)) {
+            *room = Some(Box::pin(work.take()));
         }
     }
 
-    /// The future of a lane, to be polled.
+    /// The future of a lane, to be polled: meanwhile it may start others.
     #[inline(always)]
-    pub(super) fn take_work(&self, lane: Lane) -> Pin<Box<dyn Work>> {
-        self.rooms.borrow_mut()[lane.index()].take().expect("one poll at a time")
+    pub(super) fn take_work(&mut self, lane: Lane) -> Pin<Box<dyn Work>> {
+        self.rooms[lane.index()].take().expect("one poll at a time")
     }
 
     #[inline(always)]
-    pub(super) fn put_work(&self, lane: Lane, work: Pin<Box<dyn Work>>) {
-        self.rooms.borrow_mut()[lane.index()] = Some(work);
+    pub(super) fn put_work(&mut self, lane: Lane, work: Pin<Box<dyn Work>>) {
+        self.rooms[lane.index()] = Some(work);
     }
 }
