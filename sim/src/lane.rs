@@ -296,6 +296,7 @@ impl Machine {
     }
 
     /// A lane that stood before a lock finds it taken by the time it gets there.
+    #[inline(always)]
     pub(crate) fn block(&self, lane: Lane, on: &'static str, (spins, silent): (bool, bool), access: Access) {
         let lanes = &mut *self.lanes.borrow_mut();
         // At the end of a run its lanes are gone before what they hold.
@@ -322,6 +323,7 @@ impl Machine {
 
     /// The same for one that stands before a lock: that the lock is free now orders nothing, it might have come there first.
     /// Returns its name if it waited.
+    #[inline(always)]
     pub(crate) fn unblock(&self, lane: Lane) -> Option<LaneName> {
         let lanes = &mut *self.lanes.borrow_mut();
         let state = lanes.all.get_mut(lane.index())?;
