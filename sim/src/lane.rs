@@ -157,11 +157,15 @@ impl Machine {
     /// Whose turn it is: the lane that a point decided for, else one of those that can run.
     #[inline(always)]
     fn next_lane(&self) -> Option<(Lane, Pin<Box<dyn Work>>)> {
-        if self.stopped.get() {
-            return None;
+        let decided = self.next.take();
+        if decided.is_none() {
+            if self.stopped.get() {
+                return None;
+            }
+            self.block_before_held();
         }
         let lanes = &mut *self.lanes.borrow_mut();
-        let lane = match self.next.take() {
+        let lane = match decided {
             Some(lane) => lane,
             None => match self.current.get().and_then(|lane| lanes.goes_on(lane)) {
                 None => self.decide(lanes, None)?,
@@ -402,6 +406,7 @@ impl Machine {
             && (!self.is_alone(stay) || self.trace.is_explored())
         {
             let me = Me { lane, cpu: self.cpu.get(), stay };
+            self.block_before_held();
             let next = self.decide(&mut self.lanes.borrow_mut(), Some(me));
             if next != Some(lane) {
                 self.next.set(next);

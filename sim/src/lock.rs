@@ -14,6 +14,10 @@ use crate::machine::Machine;
 use crate::rare;
 use crate::touch::{Access, Object};
 
+mod standing;
+
+pub(crate) use standing::{Place, Standing};
+
 /// One way to take a lock.
 #[derive(Debug)]
 pub struct Mode {
@@ -63,17 +67,13 @@ pub struct Lock {
     name: &'static str,
     /// -1: one writer; above 0: that many readers.
     state: Cell<i32>,
-    /// Lanes that stand before it, and how each wants it. They can run as long as they could have it.
-    waiters: RefCell<SmallVec<[(Lane, &'static Mode); 2]>>,
-    /// Whether there are any, so that a lock that nobody waits for asks a flag.
-    waited_for: Cell<bool>,
 }
 
 impl Lock {
     /// A free lock with the name that the kernel's sources give it.
     #[must_use]
     pub const fn new(name: &'static str) -> Lock {
-        Lock { name, state: Cell::new(0), waiters: RefCell::new(SmallVec::new_const()), waited_for: Cell::new(false) }
+        Lock { name, state: Cell::new(0) }
     }
 
     /// Takes the lock; it is released when the guard is dropped.
@@ -87,7 +87,7 @@ impl Lock {
         if mode.sleeps {
             m.might_sleep("kernel/rwsem.c:down()");
         }
-        Take { lock: self, m, mode, queued: false }
+        Take { lock: self, m, mode, stands: false }
     }
 
     /// The same where nobody could get in before and the lock is free; `None` where [`Lock::take`] must be awaited. Hot code
@@ -107,18 +107,6 @@ impl Lock {
         self.state.get() < 0 || (mode.exclusive && self.state.get() != 0)
     }
 
-    /// Whoever stands before the lock can run if he could have it now.
-    #[cold]
-    fn tell_waiters(&self, m: &Machine) {
-        for (lane, mode) in self.waiters.borrow().iter() {
-            if self.is_taken(mode) {
-                m.block(*lane, self.name, (!mode.sleeps, true), mode.access());
-            } else {
-                m.unblock(*lane);
-            }
-        }
-    }
-
     /// Whoever listens hears of it; out of line, since the name of the lock is hashed for him.
     #[cold]
     #[inline(never)]
@@ -131,12 +119,16 @@ impl Lock {
     #[inline(never)]
     fn hold(&self, m: &Machine, mode: &'static Mode) {
         self.state.set(if mode.exclusive { -1 } else { self.state.get() + 1 });
-        m.hold(lane::Held { lock: self.name, step: m.step(), shuts_out: mode.shuts_out }, mode.nesting);
-        if m.trace.is_seen() {
+        let Mode { exclusive, shuts_out, .. } = *mode;
+        let held = lane::Held { lock: self.name, place: self.place(), step: m.step(), exclusive, shuts_out };
+        m.hold(held, mode.nesting);
+        let seen = m.trace.is_seen();
+        if seen {
             self.tell(m, mode.access(), mode.lock);
         }
-        if rare(self.waited_for.get()) {
-            self.tell_waiters(m);
+        if mode.sleeps || seen {
+            // An explorer hears of it in this step; who sleeps leaves his CPU at once, and has to wait for one again.
+            m.block_before(self.place(), exclusive);
         }
     }
 
@@ -147,10 +139,7 @@ impl Lock {
             self.tell(m, Access::Release, mode.unlock);
         }
         m.let_go(self.name, mode.nesting);
-        // All of them: who gets the lock now is decided when they step.
-        if rare(self.waited_for.get()) {
-            self.tell_waiters(m);
-        }
+        m.unblock_before(self);
     }
 }
 
@@ -171,8 +160,8 @@ pub struct Take<'a> {
     lock: &'a Lock,
     m: &'a Machine,
     mode: &'static Mode,
-    /// The lane stands in the lock's list of waiters.
-    queued: bool,
+    /// The lane stands before the lock.
+    stands: bool,
 }
 
 impl<'a> Future for Take<'a> {
@@ -190,45 +179,20 @@ impl<'a> Take<'a> {
     /// Takes the lock if it can be had now.
     #[inline(never)]
     fn is_held(&mut self) -> bool {
-        let Take { lock, m, mode, queued } = *self;
-        let free = if queued { self.comes_up() } else { !lock.is_taken(mode) && m.goes_on() };
-        if free {
-            lock.hold(m, mode);
-        } else {
-            self.stand();
-        }
-        free
-    }
-
-    /// Somebody else is let in, or has the lock.
-    fn stand(&mut self) {
-        let Take { lock, m, mode, queued } = *self;
-        if queued {
-            return; // Only a run that is over looks in here without being chosen.
-        }
-        self.queued = true;
-        let me = m.current().expect("outside of every lane nobody else can run");
-        lock.waiters.borrow_mut().push((me, mode));
-        lock.waited_for.set(true);
-        if lock.is_taken(mode) {
-            m.wait_for_lock(lock.name, !mode.sleeps, mode.access());
-        }
-    }
-
-    /// One of those who stand before the lock runs again, and leaves them if it is free.
-    fn comes_up(&mut self) -> bool {
-        let Take { lock, m, mode, .. } = *self;
-        if lock.is_taken(mode) {
+        let Take { lock, m, mode, stands } = *self;
+        let free = !lock.is_taken(mode);
+        if stands {
+            if !free {
+                return false; // Only a run that is over looks in here without being chosen.
+            }
+            m.come_up();
+        } else if !free || !m.goes_on() {
+            // Somebody else has the lock, or is let in.
+            self.stands = true;
+            m.stand(lock, mode);
             return false;
         }
-        let waiters = &mut *lock.waiters.borrow_mut();
-        let is_me = |(lane, _): &(Lane, &Mode)| Some(*lane) == m.current();
-        if waiters.len() == 1 {
-            waiters.clear(); // As nearly always.
-        } else {
-            waiters.remove(waiters.iter().position(is_me).expect("it stands there"));
-        }
-        lock.waited_for.set(!waiters.is_empty());
+        lock.hold(m, mode);
         true
     }
 }

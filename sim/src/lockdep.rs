@@ -63,7 +63,7 @@ impl Machine {
     /// [`Rule::LockOrder`], worded as the kernel words it, once for each pair that closes a circle.
     #[inline(never)]
     pub(crate) fn note_lock_order(&self, lock: &'static str, shuts_out: bool, held: &[Held]) {
-        for Held { lock: outer, step: since, shuts_out: outer_shuts_out } in held {
+        for Held { lock: outer, step: since, shuts_out: outer_shuts_out, .. } in held {
             if *outer != lock && self.lock_order.add((outer, *outer_shuts_out), (lock, shuts_out)) {
                 let text = format!("possible circular locking dependency detected: {lock} is taken under {outer}");
                 let cause = format!("{outer} was taken in step {since}; before, {outer} was taken under {lock}");

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use crate::choice::{Chooser, Draws, Lent, Needs, Question};
 use crate::lane::{Held, Lane, LaneName, Lanes, Parked, irqs_off, is_atomic, preempt_count};
+use crate::lock::Standing;
 use crate::lockdep::LockOrder;
 use crate::mm::{Buf, Cache, LiveEntry, Memory};
 use crate::trace::{Trace, What};
@@ -45,6 +46,9 @@ pub struct Machine {
     pub(crate) parked: RefCell<Vec<Parked>>,
     /// How many of them hold anything.
     pub(crate) holders: Cell<u32>,
+    /// Lanes that stand before a lock, in the order in which they came, and how many of them cannot run.
+    pub(crate) standing: RefCell<Vec<Standing>>,
+    pub(crate) blocked: Cell<u32>,
     /// Decided at a point, taken up by the executor.
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
@@ -128,6 +132,8 @@ impl Machine {
             outer: RefCell::default(),
             parked: RefCell::default(),
             holders: Cell::new(0),
+            standing: RefCell::default(),
+            blocked: Cell::new(0),
             next: Cell::new(None),
             runnable: Cell::new(0),
             told: Cell::new(true),
@@ -208,6 +214,8 @@ impl Machine {
             outer: _,
             parked: _,
             holders: _,
+            standing: _,
+            blocked: _,
             // What a machine is, or carries: each of the callers has its own way with them.
             config: _,
             step: _,

@@ -2,7 +2,7 @@
 
 use std::task::{Context, Waker};
 
-use super::{Ended, Held, Parked, Lane, LaneName, LaneState, State};
+use super::{Ended, Held, Lane, LaneName, LaneState, Parked, State};
 use crate::machine::Machine;
 use crate::touch::{Access, RUNQUEUE};
 use crate::violation::Rule;
@@ -78,6 +78,7 @@ impl Machine {
         self.closing.set(true); // Guards that are dropped with the lanes must not speak any more.
         lanes.rooms.iter_mut().flatten().for_each(|room| room.as_mut().clear());
         self.forget_held();
+        self.forget_standing();
         lanes.clear();
         *self.lanes.borrow_mut() = lanes;
         self.runnable.set(0);

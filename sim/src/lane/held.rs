@@ -1,6 +1,7 @@
 //! The locks that lanes hold, and what follows from them.
 
 use super::Lane;
+use crate::lock::Place;
 use crate::machine::Machine;
 use crate::rare;
 
@@ -8,8 +9,11 @@ use crate::rare;
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Held {
     pub(crate) lock: &'static str,
+    pub(crate) place: Place,
     /// In which step it was taken.
     pub(crate) step: u64,
+    /// Nobody else can have it at all.
+    pub(crate) exclusive: bool,
     /// Whether it shuts others out for [`lockdep`](crate::lockdep).
     pub(crate) shuts_out: bool,
 }
