@@ -66,7 +66,7 @@ impl Lanes {
         lanes
     }
 
-    /// As at the start. Drops what the lanes are made of.
+    /// As at the start, but that room is left.
     pub(crate) fn clear(&mut self) {
         self.all.clear();
         self.queue.clear();
