@@ -1,7 +1,7 @@
 //! A seeded fault for each property of `tests/properties_safety.rs`, which its law must catch: faults that no design of
 //! history has, so that a law that looks for the known ones by name finds nothing here.
 
-use fork_model::design::{Format, OwnFormat, Said, Seq, Sequence};
+use fork_model::design::{Delivery, Format, OwnFormat, Said, Seq, Sequence};
 use fork_model::hook::{Fork, OwnHook, Place};
 use fork_model::{Design, Hook};
 use forklab::property::{Case, Property, check_case};
@@ -110,6 +110,8 @@ fn each_law_catches_a_fault_that_it_has_never_seen() {
         ("P20", hook(Place::AfterWake, false, false), "its own fork is told only now"),
         ("P27", format(Wrong::Misread, Sequence::None), "elsa reads 100 and 102, which nobody sent"),
         ("P28", hook(Place::BeforeWake, false, false), "elsa believes the fork of 666"),
+        ("P28", Design { delivery: Delivery::Signal, ..hook(Place::BeforeWake, false, false) }, "without CAP_NET_ADMIN"),
+        ("P28", hook(Place::BeforeWake, false, false), ", in network namespace "),
     ];
     for (id, design, expected) in canaries {
         let said = caught(id, design);
