@@ -1,7 +1,6 @@
 //! A canary for each rule: a seeded fault that must be caught, worded as the kernel words it, and a twin without the fault
 //! that must stay silent. Each is told under every schedule. A rule without a canary does not compile.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use forklab::museum::{defects, exhibits};
@@ -193,13 +192,15 @@ fn warning(m: &Rc<Machine>, guilty: bool) {
 }
 
 fn lost_wakeup(m: &Rc<Machine>, guilty: bool) {
-    let shared = Rc::new((Cell::new(false), WaitQueue::default()));
+    let shared = Rc::new((Shared::new("exit_state", 0), WaitQueue::default()));
     let (lane, there) = (m.clone(), shared.clone());
-    m.spawn("w", async move { there.1.wait_event(&lane, "kernel/exit.c:do_wait()", false, || there.0.get()).await });
+    m.spawn("w", async move {
+        there.1.wait_event(&lane, "kernel/exit.c:do_wait()", false, || there.0.get(&lane) == 1).await;
+    });
     let lane = m.clone();
     m.spawn("s", async move {
         lane.point().await;
-        shared.0.set(true);
+        shared.0.add(&lane, |state| state + 1);
         if !guilty {
             shared.1.wake_up(&lane);
         }

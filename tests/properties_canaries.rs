@@ -110,7 +110,11 @@ fn each_law_catches_a_fault_that_it_has_never_seen() {
         ("P20", hook(Place::AfterWake, false, false), "its own fork is told only now"),
         ("P27", format(Wrong::Misread, Sequence::None), "elsa reads 100 and 102, which nobody sent"),
         ("P28", hook(Place::BeforeWake, false, false), "elsa believes the fork of 666"),
-        ("P28", Design { delivery: Delivery::Signal, ..hook(Place::BeforeWake, false, false) }, "without CAP_NET_ADMIN"),
+        (
+            "P28",
+            Design { delivery: Delivery::Signal, ..hook(Place::BeforeWake, false, false) },
+            "without CAP_NET_ADMIN",
+        ),
         ("P28", hook(Place::BeforeWake, false, false), ", in network namespace "),
     ];
     for (id, design, expected) in canaries {

@@ -228,6 +228,11 @@ impl WaitQueue {
     ///
     /// `patient`: waiting to the end of the run is no deadlock (a listener that hears nothing more).
     ///
+    /// The condition looks at what says so ([`Machine::touch`]): [`Shared`](crate::touch::Shared) variables, objects of caches.
+    ///
+    /// # Panics
+    /// Under an explorer, if the condition touches nothing: that others change it would be left out of a proof.
+    ///
     /// # Violations
     /// [`Rule::AtomicSleep`](crate::Rule::AtomicSleep) in atomic context.
     #[inline]
@@ -311,7 +316,7 @@ impl Begun {
                 return Poll::Pending;
             }
         }
-        let holds = condition();
+        let holds = if m.is_explored() { m.told_of(on, condition) } else { condition() };
         if rare(*self == Begun::Sleeps && m.closing.get()) {
             // The run is over, and this lane was never woken: it says whether it should have been.
             m.overslept(holds);

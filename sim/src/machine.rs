@@ -49,6 +49,8 @@ pub struct Machine {
     /// Lanes that stand before a lock, in the order in which they came, and how many of them cannot run.
     pub(crate) standing: RefCell<Vec<Standing>>,
     pub(crate) blocked: Cell<u32>,
+    /// What was told of touches so far: how many.
+    pub(crate) touches: Cell<u64>,
     /// Decided at a point, taken up by the executor.
     pub(crate) next: Cell<Option<Lane>>,
     /// How many lanes want to run, the current one included.
@@ -134,6 +136,7 @@ impl Machine {
             holders: Cell::new(0),
             standing: RefCell::default(),
             blocked: Cell::new(0),
+            touches: Cell::new(0),
             next: Cell::new(None),
             runnable: Cell::new(0),
             told: Cell::new(true),
@@ -216,6 +219,7 @@ impl Machine {
             holders: _,
             standing: _,
             blocked: _,
+            touches: _,
             // What a machine is, or carries: each of the callers has its own way with them.
             config: _,
             step: _,

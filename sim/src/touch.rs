@@ -109,6 +109,20 @@ impl Machine {
         result
     }
 
+    /// The answer of a condition, which an explorer must hear of.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn told_of(&self, on: &str, condition: impl FnOnce() -> bool) -> bool {
+        let before = self.touches.get();
+        let holds = condition();
+        let told = self.touches.get() > before || self.closing.get();
+        assert!(
+            told,
+            "{on}: the condition touches nothing, an explorer cannot see who changes it; use Shared, or touch()"
+        );
+        holds
+    }
+
     #[cold]
     #[inline(never)]
     fn object_of_lane(&self, base: Object) -> Object {
@@ -122,6 +136,7 @@ impl Machine {
     #[inline(never)]
     fn tell_touched(&self, object: Object, access: Access) {
         if self.current().is_some() && !self.closing.get() {
+            self.touches.set(self.touches.get() + 1);
             self.ask(|chooser| chooser.touched(object, access));
         }
     }

@@ -1,6 +1,6 @@
 //! What the exhaustive search promises: each kind of run once, and none left out.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Mutex;
@@ -208,4 +208,17 @@ proptest::proptest! {
     ) {
         explore_drawn(&lanes, cpus, preempt);
     }
+}
+
+#[test]
+#[should_panic(expected = "flag: the condition touches nothing")]
+fn a_condition_that_an_explorer_cannot_see_is_no_part_of_a_proof() {
+    let trial = |chooser: Lent| {
+        let m = Machine::new(Config::default(), chooser);
+        let (flag, lane) = (Rc::new(Cell::new(true)), m.clone());
+        m.spawn("waits", async move { WaitQueue::default().wait_event(&lane, "flag", false, || flag.get()).await });
+        m.run();
+        Ran::default()
+    };
+    search(&trial, Exhaustive::default(), u64::MAX, |_| ());
 }

@@ -33,23 +33,23 @@ impl Parked {
     }
 }
 
-/// A lane's depths in one number, so that a lock changes one: spinlocks and explicit disables (`preempt_count()`), then
-/// [`IRQS_OFF`] times `local_irq_disable()`, then [`SLEEPING`] times locks under which one may sleep. 0: it holds nothing.
+/// A lane's depths in one number, so that a lock changes one: spinlocks (`preempt_count()`), then [`IRQS_OFF`] times
+/// `local_irq_disable()`, then [`SLEEPING`] times locks under which one may sleep. 0: it holds nothing.
 pub(crate) const IRQS_OFF: u32 = 1 << 10;
 pub(crate) const SLEEPING: u32 = 1 << 20;
 
 pub(crate) fn preempt_count(nesting: u32) -> u32 {
-    nesting % IRQS_OFF
+    nesting & (IRQS_OFF - 1)
 }
 
 pub(crate) fn irqs_off(nesting: u32) -> u32 {
-    nesting % SLEEPING / IRQS_OFF
+    (nesting & (SLEEPING - 1)) / IRQS_OFF
 }
 
 /// `in_atomic() || irqs_disabled()`.
 #[inline(always)]
 pub(crate) fn is_atomic(nesting: u32) -> bool {
-    nesting % SLEEPING > 0
+    nesting & (SLEEPING - 1) != 0
 }
 
 impl Machine {
