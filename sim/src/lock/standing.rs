@@ -38,13 +38,14 @@ impl Machine {
     }
 
     /// The lane that runs takes the lock before which it stood.
-    pub(super) fn come_up(&self) {
+    pub(super) fn come_up(&self, lock: &Lock) {
         let standing = &mut *self.standing.borrow_mut();
-        let me = self.current();
+        let (me, place) = (self.current(), lock.place());
+        let is_me = |one: &Standing| Some(one.lane) == me && one.place == place;
         if standing.len() == 1 {
             standing.clear(); // As nearly always.
         } else {
-            standing.remove(standing.iter().position(|one| Some(one.lane) == me).expect("it stands there"));
+            standing.remove(standing.iter().position(is_me).expect("it stands there"));
         }
     }
 
