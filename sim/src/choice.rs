@@ -1,7 +1,6 @@
 //! The one source of choice: [`Machine::choose`](crate::Machine::choose) asks, a [`Chooser`] answers.
 //!
-//! One strategy is one type. Today: [`Calm`], [`Seeded`], [`Replay`]. An explorer of all schedules is
-//! one more type behind the same trait: it needs nothing of the machine but to be asked.
+//! One strategy is one type: [`Calm`], [`Seeded`], [`Replay`], and those of an [`explore`](crate::explore)r.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -75,7 +74,7 @@ pub trait Chooser {
     }
 
     /// What the machine answers its own questions from until it gives them back, of a chooser that needs nothing.
-    fn lend(&mut self) -> Option<Draws> {
+    fn draws(&mut self) -> Option<Draws> {
         None
     }
 
@@ -139,8 +138,8 @@ impl Chooser for Lent {
         self.0.borrow().objection()
     }
 
-    fn lend(&mut self) -> Option<Draws> {
-        self.0.borrow_mut().lend()
+    fn draws(&mut self) -> Option<Draws> {
+        self.0.borrow_mut().draws()
     }
 
     fn take_back(&mut self, draws: Draws) {

@@ -69,7 +69,8 @@ pub trait Strategy: Chooser {
         Counted::Run
     }
 
-    /// What gives the answers of the current run again, by itself. `None`: whoever wants them must note them.
+    /// What gives the answers of the current run again, by itself. `None`: whoever wants them must note them. One that has
+    /// [draws](Chooser::draws) for the machine must have it, as its answers cannot be noted.
     fn again(&self) -> Option<Lent> {
         None
     }
@@ -218,8 +219,8 @@ impl<S: Chooser> Chooser for Asked<S> {
         self.strategy.blocked(lane, object, access);
     }
 
-    fn lend(&mut self) -> Option<Draws> {
-        self.strategy.lend()
+    fn draws(&mut self) -> Option<Draws> {
+        self.strategy.draws()
     }
 
     fn take_back(&mut self, draws: Draws) {

@@ -64,9 +64,9 @@ pub enum Ended {
 enum State {
     /// Wants a CPU, or has one.
     Runnable,
-    /// Waits; `spins` keeps its CPU busy, `patient` may last to the end of the run. `silent`: it did not get as far as to
+    /// Waits, for a `lock` or to be woken; `spins` keeps its CPU busy, `patient` may last to the end of the run. `silent`: it did not get as far as to
     /// see that it has to, somebody took the lock that it was about to take.
-    Waits { on: &'static str, spins: bool, patient: bool, silent: bool },
+    Waits { on: &'static str, lock: bool, spins: bool, patient: bool, silent: bool },
     /// Hit a BUG or an oops; its locks and memory stay as they were.
     Dead,
 }
@@ -127,6 +127,7 @@ impl Machine {
     /// whenever a lane lets go, and only then.
     pub fn settle_until(&self, enough: impl Fn() -> bool) {
         let mut context = Context::from_waker(Waker::noop());
+        self.borrow_draws();
         while !enough()
             && let Some((lane, mut work)) = self.next_lane()
         {
@@ -134,13 +135,15 @@ impl Machine {
                 self.lanes.borrow_mut().put_work(lane, work);
                 continue;
             }
-            work.as_mut().clear();
             self.end();
+            work.as_mut().clear();
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.put_work(lane, work);
             lanes.remove(lane);
         }
+        self.block_before_held();
         self.switch_to(None);
+        self.give_back();
     }
 
     /// The lane that runs has come to its end.
@@ -148,6 +151,7 @@ impl Machine {
         self.trace.emit(self, || What::End);
         self.tell_left();
         if rare(self.nesting.get() != 0) {
+            self.block_before_held();
             self.hold_nothing();
         }
         self.current.set(None);
@@ -283,7 +287,7 @@ impl Machine {
     pub(crate) fn sleep(&self, on: &'static str, patient: bool) -> Lane {
         let lane = self.current.get().expect("only a lane can wait");
         let lanes = &mut *self.lanes.borrow_mut();
-        lanes.all[lane.index()].state = State::Waits { on, spins: false, patient, silent: false };
+        lanes.all[lane.index()].state = State::Waits { on, lock: false, spins: false, patient, silent: false };
         self.runnable.set(self.runnable.get() - 1);
         lanes.leave_cpu(lane);
         self.tell_left();
@@ -307,7 +311,7 @@ impl Machine {
         let Some(state) = lanes.all.get_mut(lane.index()).filter(|lane| lane.state == State::Runnable) else {
             return;
         };
-        state.state = State::Waits { on, spins, patient: false, silent };
+        state.state = State::Waits { on, lock: true, spins, patient: false, silent };
         self.tell_blocked(state.name, Object::named(on), access);
         self.runnable.set(self.runnable.get() - 1);
         if spins {
@@ -320,7 +324,7 @@ impl Machine {
 
     /// Makes a waiting lane runnable; one that does not wait stays as it is.
     pub(crate) fn wake(&self, lane: Lane) {
-        if let Some(name) = self.unblock(lane) {
+        if let Some(name) = self.unblock(lane, false) {
             self.tell_woken(name);
         }
     }
@@ -328,10 +332,13 @@ impl Machine {
     /// The same for one that stands before a lock: that the lock is free now orders nothing, it might have come there first.
     /// Returns its name if it waited.
     #[inline(always)]
-    pub(crate) fn unblock(&self, lane: Lane) -> Option<LaneName> {
+    pub(crate) fn unblock(&self, lane: Lane, from_lock: bool) -> Option<LaneName> {
         let lanes = &mut *self.lanes.borrow_mut();
         let state = lanes.all.get_mut(lane.index())?;
-        let State::Waits { spins, silent, .. } = state.state else { return None };
+        let State::Waits { lock, spins, silent, .. } = state.state else { return None };
+        if lock != from_lock {
+            return None; // A wait queue has its number from an earlier run.
+        }
         state.state = State::Runnable;
         let name = state.name;
         self.runnable.set(self.runnable.get() + 1);

@@ -28,7 +28,7 @@ pub struct Mode {
     /// readers, though a writer waits; of a semaphore he is not, in the kernel.
     shuts_out: bool,
     /// What it adds to [`Machine::nesting`].
-    nesting: u32,
+    nesting: u64,
     /// Sleeps where others spin, and may sleep while it is held.
     sleeps: bool,
 }
@@ -43,7 +43,7 @@ macro_rules! modes {
     ($($name:ident $lock:literal $unlock:literal $exclusive:literal $irq:literal $sleeps:literal;)*) => {
         impl Mode {
             $(#[doc = concat!("`", $lock, "()` … `", $unlock, "()`.")]
-            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, shuts_out: $exclusive || $sleeps, nesting: if $sleeps { SLEEPING } else { 1 + $irq as u32 * IRQS_OFF }, sleeps: $sleeps };)*
+            pub const $name: &'static Mode = &Mode { lock: $lock, unlock: $unlock, exclusive: $exclusive, shuts_out: $exclusive || $sleeps, nesting: if $sleeps { SLEEPING } else { 1 + $irq as u64 * IRQS_OFF }, sleeps: $sleeps };)*
         }
     };
 }
@@ -126,8 +126,9 @@ impl Lock {
         if seen {
             self.tell(m, mode.access(), mode.lock);
         }
-        if mode.sleeps || seen {
-            // An explorer hears of it in this step; who sleeps leaves his CPU at once, and has to wait for one again.
+        if mode.sleeps || seen || m.current.get().is_none() {
+            // An explorer hears of it in this step; who sleeps leaves his CPU at once, and has to wait for one again; who holds
+            // it outside of every lane does not give way.
             m.block_before(self.place(), exclusive);
         }
     }
@@ -138,7 +139,7 @@ impl Lock {
         if m.trace.is_seen() {
             self.tell(m, Access::Release, mode.unlock);
         }
-        m.let_go(self.name, mode.nesting);
+        m.let_go(self.place(), mode.nesting);
         m.unblock_before(self);
     }
 }
@@ -171,14 +172,14 @@ impl<'a> Future for Take<'a> {
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Held<'a>> {
         let Take { lock, m, mode, .. } = *self;
-        if self.is_held() { Poll::Ready(Held { lock, m, mode }) } else { Poll::Pending }
+        if self.try_hold() { Poll::Ready(Held { lock, m, mode }) } else { Poll::Pending }
     }
 }
 
 impl<'a> Take<'a> {
     /// Takes the lock if it can be had now.
     #[inline(never)]
-    fn is_held(&mut self) -> bool {
+    fn try_hold(&mut self) -> bool {
         let Take { lock, m, mode, stands } = *self;
         let free = !lock.is_taken(mode);
         if stands {
@@ -370,7 +371,6 @@ impl Completion {
     /// Models `kernel/sched.c:wait_for_completion()`.
     #[inline]
     pub fn wait_for_completion<'a>(&'a self, m: &'a Machine) -> WaitForCompletion<'a> {
-        m.might_sleep(COMPLETION);
         WaitForCompletion { completion: self, m, begun: Begun::No }
     }
 }
@@ -390,6 +390,9 @@ impl Future for WaitForCompletion<'_> {
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
         let WaitForCompletion { completion: Completion { done, wait, object }, m, begun } = &mut *self;
+        if *begun == Begun::No {
+            m.might_sleep(COMPLETION);
+        }
         let is_done = || {
             m.touch(*object, Access::Read);
             done.get() > 0

@@ -38,7 +38,7 @@ pub struct Machine {
     pub(crate) name: Cell<LaneName>,
     pub(crate) cpu: Cell<u32>,
     /// How deep the lane that runs is in locks: see [`Mode`](crate::lock::Mode).
-    pub(crate) nesting: Cell<u32>,
+    pub(crate) nesting: Cell<u64>,
     /// The lock that it took last, if it holds any, and those under which it did, innermost last.
     pub(crate) inner: Cell<Held>,
     pub(crate) outer: RefCell<Vec<Held>>,
@@ -94,12 +94,6 @@ pub struct Machine {
 pub(crate) fn empty<K, V>(map: &mut BTreeMap<K, V>) {
     if !map.is_empty() {
         map.clear();
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        self.give_back();
     }
 }
 
@@ -192,7 +186,6 @@ impl Machine {
 
     /// What is not carried from run to run is as it was made. By its fields, so that none is forgotten.
     fn end_run(&self) {
-        self.give_back();
         let Machine {
             current,
             next,
@@ -268,15 +261,8 @@ impl Machine {
 
     /// Does what the chooser needs to be done.
     fn serve(&self) {
-        let lent = self.ask(|chooser| chooser.lend());
-        self.drawn.set(lent.is_some());
-        let needs = match lent {
-            Some(draws) => {
-                self.draws.set(draws);
-                Needs::Numbers
-            }
-            None => self.ask(|chooser| chooser.needs()),
-        };
+        self.drawn.set(false); // A lane that panicked left it.
+        let needs = self.ask(|chooser| chooser.needs());
         self.told.set(needs >= Needs::Choices);
         self.watched.set(needs >= Needs::Steps);
         self.look_around();
@@ -307,7 +293,6 @@ impl Machine {
     /// The run proper begins: steps count from 1 again, `chooser` answers from here on, and what was found before is no part
     /// of it. For use between two runs.
     pub fn begin(&self, chooser: impl Chooser + 'static) {
-        self.give_back();
         *self.chooser.borrow_mut() = Some(chooser.lent());
         self.step.set(0);
         self.violations.borrow_mut().clear();
@@ -317,7 +302,6 @@ impl Machine {
 
     /// `chooser` answers from here on. For what comes behind a run that was explored, and is no part of it.
     pub fn hand_over(&self, chooser: impl Chooser + 'static) {
-        self.give_back();
         *self.chooser.borrow_mut() = Some(chooser.lent());
         self.stopped.set(false);
         self.serve();
@@ -358,8 +342,18 @@ impl Machine {
         self.ask(|chooser| chooser.bits())
     }
 
+    /// As long as lanes run, the machine draws by itself if the chooser lets it.
+    #[inline]
+    pub(crate) fn borrow_draws(&self) {
+        if let Some(draws) = self.ask(|chooser| chooser.draws()) {
+            self.draws.set(draws);
+            self.drawn.set(true);
+        }
+    }
+
     /// The chooser has what is left of the draws that it lent.
-    fn give_back(&self) {
+    #[inline]
+    pub(crate) fn give_back(&self) {
         if self.drawn.replace(false) {
             self.ask(|chooser| chooser.take_back(self.draws.get()));
         }

@@ -7,7 +7,7 @@ use super::Question;
 pub(crate) const ONE_IN: u32 = 16;
 
 /// Random bits, and the answers that are in them: a question costs a multiplication. A chooser that answers so may lend them
-/// to the machine, which then need not call it: [`Chooser::lend`](super::Chooser::lend).
+/// to the machine, which then need not call it: [`Chooser::draws`](super::Chooser::draws).
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Draws {
     /// A number that is uniform in all its bits but the lowest.

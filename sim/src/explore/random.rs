@@ -76,7 +76,7 @@ impl Chooser for Run {
         Needs::Numbers
     }
 
-    fn lend(&mut self) -> Option<Draws> {
+    fn draws(&mut self) -> Option<Draws> {
         Some(self.draws)
     }
 
@@ -100,8 +100,8 @@ impl Chooser for Random {
         self.run.needs()
     }
 
-    fn lend(&mut self) -> Option<Draws> {
-        self.run.lend()
+    fn draws(&mut self) -> Option<Draws> {
+        self.run.draws()
     }
 
     fn take_back(&mut self, draws: Draws) {

@@ -21,7 +21,7 @@ pub(crate) struct Held {
 /// What a lane holds that does not run.
 #[derive(Default)]
 pub(crate) struct Parked {
-    nesting: u32,
+    nesting: u64,
     inner: Held,
     outer: Vec<Held>,
 }
@@ -35,27 +35,27 @@ impl Parked {
 
 /// A lane's depths in one number, so that a lock changes one: spinlocks (`preempt_count()`), then [`IRQS_OFF`] times
 /// `local_irq_disable()`, then [`SLEEPING`] times locks under which one may sleep. 0: it holds nothing.
-pub(crate) const IRQS_OFF: u32 = 1 << 10;
-pub(crate) const SLEEPING: u32 = 1 << 20;
+pub(crate) const IRQS_OFF: u64 = 1 << 20;
+pub(crate) const SLEEPING: u64 = 1 << 40;
 
-pub(crate) fn preempt_count(nesting: u32) -> u32 {
+pub(crate) fn preempt_count(nesting: u64) -> u64 {
     nesting & (IRQS_OFF - 1)
 }
 
-pub(crate) fn irqs_off(nesting: u32) -> u32 {
+pub(crate) fn irqs_off(nesting: u64) -> u64 {
     (nesting & (SLEEPING - 1)) / IRQS_OFF
 }
 
 /// `in_atomic() || irqs_disabled()`.
 #[inline(always)]
-pub(crate) fn is_atomic(nesting: u32) -> bool {
+pub(crate) fn is_atomic(nesting: u64) -> bool {
     nesting & (SLEEPING - 1) != 0
 }
 
 impl Machine {
     /// The lane that runs holds one more lock, which adds this to its nesting. Outside of every lane nobody does.
     #[inline(always)]
-    pub(crate) fn hold(&self, held: Held, nesting: u32) {
+    pub(crate) fn hold(&self, held: Held, nesting: u64) {
         if self.current.get().is_none() {
             return;
         }
@@ -76,26 +76,26 @@ impl Machine {
 
     /// It releases one.
     #[inline(always)]
-    pub(crate) fn let_go(&self, lock: &'static str, nesting: u32) {
+    pub(crate) fn let_go(&self, place: Place, nesting: u64) {
         if self.current.get().is_none() {
             return;
         }
         let left = self.nesting.get() - nesting;
         self.nesting.set(left);
         if rare(left != 0) {
-            self.let_go_of_one(lock);
+            self.let_go_of_one(place);
         }
     }
 
     /// Nearly always the innermost: locks are released in the order of a stack.
     #[inline(never)]
-    fn let_go_of_one(&self, lock: &'static str) {
+    fn let_go_of_one(&self, place: Place) {
         let outer = &mut *self.outer.borrow_mut();
-        if self.inner.get().lock == lock {
+        if self.inner.get().place == place {
             self.inner.set(outer.pop().expect("it holds another one"));
             return;
         }
-        let at = outer.iter().rposition(|held| held.lock == lock);
+        let at = outer.iter().rposition(|held| held.place == place);
         outer.remove(at.expect("the lane holds what it releases"));
     }
 

@@ -93,7 +93,7 @@ impl Machine {
             if one.place == place && one.blocked && !lock.is_taken(one.mode) {
                 one.blocked = false;
                 self.blocked.set(self.blocked.get() - 1);
-                self.unblock(one.lane);
+                self.unblock(one.lane, true);
             }
         }
     }
