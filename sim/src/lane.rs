@@ -76,6 +76,8 @@ pub(crate) struct LaneState {
     pub(crate) name: LaneName,
     state: State,
     cpu: Option<u32>,
+    /// Stands before a lock: the last thing that it did.
+    stands: bool,
     /// Looked at its condition after the run was over, and found that it holds: nobody had woken it.
     pub(crate) overslept: bool,
 }
@@ -93,7 +95,13 @@ impl Machine {
     fn start(&self, name: LaneName) -> Lane {
         let lanes = &mut *self.lanes.borrow_mut();
         self.saw_lanes(lanes.all.len() + 1);
-        let lane = Lane::of(lanes.all.insert(LaneState { name, state: State::Runnable, cpu: None, overslept: false }));
+        let lane = Lane::of(lanes.all.insert(LaneState {
+            name,
+            state: State::Runnable,
+            cpu: None,
+            stands: false,
+            overslept: false,
+        }));
         lanes.enqueue(lane);
         self.runnable.set(self.runnable.get() + 1);
         self.tell_woken(name);
@@ -139,7 +147,9 @@ impl Machine {
             work.as_mut().clear();
             let lanes = &mut *self.lanes.borrow_mut();
             lanes.put_work(lane, work);
-            lanes.remove(lane);
+            if rare(lanes.remove(lane).stands) {
+                self.step_aside(lane);
+            }
         }
         self.block_before_held();
         self.switch_to(None);
@@ -177,7 +187,11 @@ impl Machine {
             },
         };
         self.switch_to(Some(lane));
-        let state = &lanes.all[lane.index()];
+        let state = &mut lanes.all[lane.index()];
+        if state.stands {
+            state.stands = false;
+            self.step_aside(lane);
+        }
         self.name.set(state.name);
         self.cpu.set(state.cpu.expect("a chosen lane is placed"));
         self.step.set(self.step.get() + 1);

@@ -186,7 +186,6 @@ impl<'a> Take<'a> {
             if !free {
                 return false; // Only a run that is over looks in here without being chosen.
             }
-            m.come_up(lock);
         } else if !free || !m.goes_on() {
             // Somebody else has the lock, or is let in.
             self.stands = true;

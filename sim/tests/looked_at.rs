@@ -1,7 +1,10 @@
 //! Whoever looks at a run, and however its answers reach the machine, it is the same run.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use forklab_sim::choice::{Draws, Needs, Recorder};
 use forklab_sim::explore::random::Random;
@@ -10,11 +13,16 @@ use forklab_sim::lock::{Completion, Lock, Mode, WaitQueue};
 use forklab_sim::{Chooser, Config, Lent, Machine, Question};
 use proptest::prelude::*;
 
-/// What a lane does next. Locks are given back in the order of a stack, or all at the end.
+/// What a lane does next.
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Take(usize, usize),
-    Release,
+    /// Stands before a lock, if others are let in, and then no longer wants it.
+    TryOnce(usize, usize),
+    /// The lock that it took last, or the one before it, and so on.
+    Release(usize),
+    /// Ends without giving back what it holds.
+    Forget,
     Point,
     UserPoint,
     Yield,
@@ -38,7 +46,9 @@ const MODES: [(&str, &Mode); 7] = [
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (0..MODES.len(), 0..2_usize).prop_map(|(mode, which)| Op::Take(mode, which)),
-        5 => Just(Op::Release),
+        1 => (0..MODES.len(), 0..2_usize).prop_map(|(mode, which)| Op::TryOnce(mode, which)),
+        5 => (0..2_usize).prop_map(Op::Release),
+        1 => Just(Op::Forget),
         4 => Just(Op::Point),
         1 => Just(Op::UserPoint),
         2 => Just(Op::Yield),
@@ -54,12 +64,17 @@ fn op() -> impl Strategy<Value = Op> {
 struct Program {
     cpus: u32,
     preempt: bool,
+    /// All locks have one name.
+    nameless: bool,
+    /// Stops when so many things were done, and goes on.
+    stops: usize,
     lanes: Vec<Vec<Op>>,
 }
 
 fn program() -> impl Strategy<Value = Program> {
     let lanes = prop::collection::vec(prop::collection::vec(op(), 0..8), 1..5);
-    (1..4_u32, any::<bool>(), lanes).prop_map(|(cpus, preempt, lanes)| Program { cpus, preempt, lanes })
+    (1..4_u32, any::<bool>(), any::<bool>(), 0..8_usize, lanes)
+        .prop_map(|(cpus, preempt, nameless, stops, lanes)| Program { cpus, preempt, nameless, stops, lanes })
 }
 
 /// Everything that can be said of a run: what each lane did in which step on which CPU, and what was found.
@@ -73,16 +88,26 @@ struct Shared {
     log: RefCell<Vec<String>>,
 }
 
+impl Shared {
+    /// Of the kind that the mode is of: the first mode of that name has it.
+    fn lock(&self, mode: usize, which: usize) -> &Lock {
+        let kind = MODES.iter().position(|(name, _)| *name == MODES[mode].0).expect("a mode of that name");
+        &self.locks[kind][which]
+    }
+}
+
 impl Program {
     fn run(&self, chooser: impl Chooser + 'static, prepare: impl FnOnce(&Machine)) -> Account {
         let config = Config { cpus: self.cpus, preempt: self.preempt, ..Config::default() };
         let m = Machine::new(config, chooser);
         prepare(&m);
-        let locks = MODES.iter().map(|(name, _)| vec![Lock::new(name), Lock::new(name)]).collect();
+        let new = |name| Lock::new(if self.nameless { "lock" } else { name });
+        let locks = MODES.iter().map(|(name, _)| vec![new(name), new(name)]).collect();
         let shared = Rc::new(Shared { locks, ..Shared::default() });
         for (name, ops) in ["a", "b", "c", "d"].into_iter().zip(&self.lanes) {
             m.spawn(name, live(m.clone(), shared.clone(), ops.clone()));
         }
+        m.settle_until(|| shared.log.borrow().len() >= self.stops);
         let ended = m.run();
         let found = m.violations().iter().map(|violation| format!("{violation:?}")).collect();
         let account = (shared.log.take(), found, format!("{ended:?} {} {}", m.step(), m.placement_matters()));
@@ -93,16 +118,28 @@ impl Program {
 
 async fn live(m: Rc<Machine>, shared: Rc<Shared>, ops: Vec<Op>) {
     let m = &*m;
-    let mut held = Vec::new();
+    let (mut held, mut given_up) = (Vec::new(), Vec::new());
     for op in ops {
         match op {
-            // A lock of the kind that the mode is of: the first mode of that name has it.
-            Op::Take(mode, which) => {
-                let (name, mode) = MODES[mode];
-                let kind = MODES.iter().position(|(other, _)| *other == name).expect("a mode of that name");
-                held.push(shared.locks[kind][which].take(m, mode).await);
+            Op::Take(mode, which) => held.push(shared.lock(mode, which).take(m, MODES[mode].1).await),
+            Op::TryOnce(mode, which) => {
+                let mut take = Some(shared.lock(mode, which).take(m, MODES[mode].1));
+                poll_fn(|context| match take.take().map(|mut take| (Pin::new(&mut take).poll(context), take)) {
+                    Some((Poll::Pending, kept)) => {
+                        given_up.push(kept);
+                        Poll::Pending
+                    }
+                    Some((Poll::Ready(taken), _)) => Poll::Ready(drop(taken)),
+                    // Behind the run every lane is asked once more.
+                    None if m.lane_name().is_empty() => Poll::Pending,
+                    None => Poll::Ready(()),
+                })
+                .await;
+                given_up.clear();
             }
-            Op::Release => drop(held.pop()),
+            Op::Release(nth) if nth < held.len() => drop(held.remove(held.len() - 1 - nth)),
+            Op::Release(_) => {}
+            Op::Forget => return held.into_iter().for_each(std::mem::forget),
             Op::Point => m.point().await,
             Op::UserPoint => m.user_point().await,
             Op::Yield => m.yield_now().await,

@@ -211,9 +211,14 @@ impl Lanes {
         }
     }
 
+    /// A lane stands before a lock, until it runs again.
+    pub(crate) fn stands(&mut self, lane: Lane) {
+        self.all[lane.index()].stands = true;
+    }
+
     /// A lane has ended.
-    pub(super) fn remove(&mut self, lane: Lane) {
+    pub(super) fn remove(&mut self, lane: Lane) -> LaneState {
         self.leave_cpu(lane);
-        self.all.remove(lane.index());
+        self.all.remove(lane.index())
     }
 }

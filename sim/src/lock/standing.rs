@@ -30,6 +30,7 @@ impl Machine {
     pub(super) fn stand(&self, lock: &Lock, mode: &'static Mode) {
         let lane = self.current().expect("outside of every lane nobody else can run");
         let blocked = lock.is_taken(mode);
+        self.lanes.borrow_mut().stands(lane);
         self.standing.borrow_mut().push(Standing { lane, place: lock.place(), lock: lock.name, mode, blocked });
         if blocked {
             self.blocked.set(self.blocked.get() + 1);
@@ -37,15 +38,14 @@ impl Machine {
         }
     }
 
-    /// The lane that runs takes the lock before which it stood.
-    pub(super) fn come_up(&self, lock: &Lock) {
+    /// A lane runs again, or has ended, and stands nowhere: it takes the lock now, or no longer wants it.
+    pub(crate) fn step_aside(&self, lane: Lane) {
         let standing = &mut *self.standing.borrow_mut();
-        let (me, place) = (self.current(), lock.place());
-        let is_me = |one: &Standing| Some(one.lane) == me && one.place == place;
+        debug_assert!(standing.iter().all(|one| one.lane != lane || !one.blocked), "a lane that runs is not blocked");
         if standing.len() == 1 {
             standing.clear(); // As nearly always.
         } else {
-            standing.remove(standing.iter().position(is_me).expect("it stands there"));
+            standing.retain(|one| one.lane != lane);
         }
     }
 
