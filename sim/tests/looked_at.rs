@@ -131,7 +131,10 @@ async fn live(m: Rc<Machine>, shared: Rc<Shared>, ops: Vec<Op>) {
                         given_up.push(kept);
                         Poll::Pending
                     }
-                    Some((Poll::Ready(taken), _)) => Poll::Ready(drop(taken)),
+                    Some((Poll::Ready(taken), _)) => {
+                        drop(taken);
+                        Poll::Ready(())
+                    }
                     // Behind the run every lane is asked once more.
                     None if m.lane_name().is_empty() => Poll::Pending,
                     None => Poll::Ready(()),
