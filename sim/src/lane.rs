@@ -64,8 +64,8 @@ pub enum Ended {
 enum State {
     /// Wants a CPU, or has one.
     Runnable,
-    /// Waits, for a `lock` or to be woken; `spins` keeps its CPU busy, `patient` may last to the end of the run. `silent`: it did not get as far as to
-    /// see that it has to, somebody took the lock that it was about to take.
+    /// Waits, for a `lock` or to be woken; `spins` keeps its CPU busy, `patient` may last to the end of the run. `silent`: it
+    /// did not get as far as to see that it has to, somebody took the lock that it was about to take.
     Waits { on: &'static str, lock: bool, spins: bool, patient: bool, silent: bool },
     /// Hit a BUG or an oops; its locks and memory stay as they were.
     Dead,
@@ -168,7 +168,7 @@ impl Machine {
         self.runnable.set(self.runnable.get() - 1);
     }
 
-    /// Whose turn it is: the lane that a point decided for, else one of those that can run.
+    /// Whose turn it is, and his future: the lane that a point decided for, else one of those that can run.
     #[inline(always)]
     fn next_lane(&self) -> Option<(Lane, Pin<Box<dyn Work>>)> {
         let decided = self.next.take();

@@ -5,7 +5,7 @@ use std::io;
 use std::rc::Rc;
 
 use sim::lock::WaitQueue;
-use sim::{Calm, Chooser, Errno, Lent, Seeded};
+use sim::{Calm, Chooser, Errno, Seeded};
 use uevent::af_netlink::{SockRef, msg, netlink_recvmsg};
 use uevent::source::{Arrival, Datagram, Loss, Sender, Trust, UeventSource, Wait};
 
@@ -106,7 +106,7 @@ impl Simulated {
         let Some(sock) = world.listeners[0].sock.get() else {
             return Err(InputError::new(file, "a first listener without a socket", "one that the consumer can read"));
         };
-        let chooser: Lent = match order {
+        let chooser = match order {
             Order::Seed(seed) => Seeded::new(*seed).lent(),
             _ => Calm.lent(),
         };

@@ -193,7 +193,7 @@ impl Run {
         let world = Rc::new(World::new(&setup).map_err(no_room)?);
         let m = world.sys.m.clone();
         let notes = Rc::new(RefCell::new(Notes::default()));
-        let then: Lent = match (&change.answers, &spec.order) {
+        let then = match (&change.answers, &spec.order) {
             (Some(_), _) | (None, Order::Calm) => Calm.lent(),
             (None, Order::Seed(seed)) => Seeded::new(*seed).lent(),
             (None, Order::Schedule(schedule)) => Replay::new(schedule.clone()).lent(),

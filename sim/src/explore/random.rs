@@ -64,11 +64,11 @@ pub(super) fn draw(rng: &mut ChaCha8Rng, question: Question<'_>, n: u32) -> u32 
     }
 }
 
-impl Chooser for Run {
+impl Chooser for Random {
     fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        let mut draws = self.draws;
+        let mut draws = self.run.draws;
         let answer = draws.answer(question, n, || self.bits());
-        self.draws = draws;
+        self.run.draws = draws;
         answer
     }
 
@@ -77,39 +77,17 @@ impl Chooser for Run {
     }
 
     fn draws(&mut self) -> Option<Draws> {
-        Some(self.draws)
+        Some(self.run.draws)
     }
 
     fn take_back(&mut self, draws: Draws) {
-        self.draws = draws;
+        self.run.draws = draws;
     }
 
     #[cold]
     fn bits(&mut self) -> u64 {
-        let (seed, stream) = (self.seed, self.number + 1);
-        self.own.get_or_insert_with(|| Box::new(generator(seed, stream))).next_u64()
-    }
-}
-
-impl Chooser for Random {
-    fn choose(&mut self, question: Question<'_>, n: u32) -> u32 {
-        self.run.choose(question, n)
-    }
-
-    fn needs(&self) -> Needs {
-        self.run.needs()
-    }
-
-    fn draws(&mut self) -> Option<Draws> {
-        self.run.draws()
-    }
-
-    fn take_back(&mut self, draws: Draws) {
-        self.run.take_back(draws);
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.run.bits()
+        let Run { seed, number, own, .. } = &mut self.run;
+        own.get_or_insert_with(|| Box::new(generator(*seed, *number + 1))).next_u64()
     }
 }
 
@@ -126,6 +104,6 @@ impl Strategy for Random {
 
     fn again(&self) -> Option<Lent> {
         let Run { seed, number, first, .. } = self.run;
-        Some(Run::new(seed, number, first).lent())
+        Some(Random { run: Run::new(seed, number, first), ..self.clone() }.lent())
     }
 }

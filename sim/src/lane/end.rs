@@ -14,14 +14,15 @@ impl Machine {
     pub fn run(&self) -> Ended {
         self.settle();
         self.name.set(LaneName::default());
+        let ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
         if self.lanes.borrow().all.is_empty() {
             self.lanes.borrow_mut().clear();
-            return if self.stopped.get() { Ended::Stopped } else { Ended::Quiet }; // Nobody is left, as nearly always.
+            return ended; // Nobody is left, as nearly always.
         }
-        if !self.stopped.get() {
+        if ended == Ended::Quiet {
             self.shake();
         }
-        self.finish()
+        self.finish(ended)
     }
 
     /// Wakes every lane that waits impatiently for a condition once more. One that then finds it to hold was never woken
@@ -51,8 +52,7 @@ impl Machine {
         self.lanes.borrow_mut().all[lane.index()].overslept = overslept;
     }
 
-    fn finish(&self) -> Ended {
-        let mut ended = if self.stopped.get() { Ended::Stopped } else { Ended::Quiet };
+    fn finish(&self, mut ended: Ended) -> Ended {
         let mut lanes = std::mem::take(&mut *self.lanes.borrow_mut());
         for (i, lane) in &lanes.all {
             if lane.state == State::Runnable && ended != Ended::Stopped {
